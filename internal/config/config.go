@@ -1,0 +1,256 @@
+// Package config reads adit's configuration: a strict TOML document becomes a
+// typed and validated Config, or a list of every error in it, each with the
+// line it stands on and a sentence that says what to do.
+//
+// A Config is immutable after Load: readers share it without a lock, and a
+// reload makes a new one.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a whole, validated configuration. Defaults are filled in, names
+// are resolved to what they name, and secrets are read from their files.
+type Config struct {
+	// Path is the file this was read from.
+	Path string
+
+	// HostName is what we call ourselves in the Host Name AVP (RFC 2661
+	// section 4.4.3). Never empty: the system's name is the default.
+	HostName string
+	// VendorName goes into the Vendor Name AVP. Empty: the AVP is not sent.
+	VendorName string
+
+	Log     Log
+	Control Control
+
+	// Listen holds the addresses on which tunnels are accepted. Never empty
+	// if LNS.Peers is not; empty for a pure client.
+	Listen []Listen
+
+	Limits Limits
+
+	// ControlChannel holds the defaults. What counts for one tunnel is the
+	// ControlChannel of its Peer or Tunnel, where these are filled in already.
+	ControlChannel ControlChannel
+
+	PPPD PPPD
+
+	Pools    map[string]*Pool
+	Profiles map[string]*Profile
+
+	LNS LNS
+	LAC LAC
+}
+
+// Log says how much is logged and how it looks.
+type Log struct {
+	Level  LogLevel
+	Format LogFormat
+}
+
+// Control says where the control socket is.
+type Control struct {
+	// Socket is an absolute path.
+	Socket string
+	// Group is the name or the number of the group that may use the socket.
+	// Empty: the daemon's own.
+	Group string
+}
+
+// Listen is one address on which tunnels are accepted.
+type Listen struct {
+	Address netip.AddrPort
+}
+
+// Limits bound what the whole daemon holds, so that nobody can make it eat all
+// the memory. All are above 0.
+type Limits struct {
+	Tunnels  int // in any state
+	Sessions int // in any state, over all tunnels
+	// HalfOpen bounds the tunnels that a peer began and that are not
+	// established yet.
+	HalfOpen int
+	// TunnelsPerPeer bounds the tunnels from one IP address. What one
+	// [[lns.peers]] block may hold is its MaxTunnels.
+	TunnelsPerPeer int
+	// SessionsPerTunnel bounds the sessions of one tunnel, up to 65535, which
+	// is all that a 16-bit Session ID can tell apart.
+	SessionsPerTunnel int
+	// PPPDStarts bounds the pppds that are starting at one time.
+	PPPDStarts int
+}
+
+// ControlChannel holds the times and sizes of a control connection, RFC 2661
+// sections 5.5 and 5.8.
+type ControlChannel struct {
+	ReceiveWindowSize uint16        // 1 to 1024 messages
+	RetransmitInitial time.Duration // above 0, not above RetransmitCap
+	RetransmitCap     time.Duration // at least 8 s
+	MaxRetransmits    int           // 1 to 30
+	AckDelay          time.Duration // 0 (at once) to 500 ms
+	HelloInterval     time.Duration // 0: no HELLO is ever sent
+	SetupTimeout      time.Duration // above 0; from SCCRQ to established
+}
+
+// PPPD says which pppd is started and how it is ended.
+type PPPD struct {
+	Path        string        // absolute
+	StopTimeout time.Duration // from SIGTERM to SIGKILL; above 0
+}
+
+// Pool is a set of IPv4 addresses for peers.
+type Pool struct {
+	Name string
+	// Ranges do not overlap, neither here nor with another pool's, and are in
+	// the order of the file.
+	Ranges []Range
+}
+
+// Range is the addresses from First to Last, both included.
+type Range struct {
+	First, Last netip.Addr
+}
+
+// Profile says what is done with the PPP frames of a session. A session with
+// no profile named has the profile "default", which exists always.
+type Profile struct {
+	Name      string
+	PPP       PPP
+	DataPlane DataPlane
+	PTY       PTY
+
+	PPPDOptionsFile string   // absolute, or empty
+	PPPDOptions     []string // one pppd word each, in order
+	PPPDDebug       bool
+
+	LocalAddress netip.Addr // IPv4; the zero Addr if none is set
+	Pool         *Pool      // nil: no address is assigned here
+
+	Sequencing     Sequencing
+	ReorderTimeout time.Duration // 0: late frames are dropped and none is held; at most 10 s
+	MTU            int           // 0: pppd's own choice; else 68 to 16384
+	KernelDebug    uint32        // mask of the kernel's L2TP_MSG_* bits, 0 to 15
+}
+
+// LNS says whom we let in.
+type LNS struct {
+	// Peers are asked in this order; the first that matches counts.
+	Peers []*Peer
+	// Outgoing are calls that we ask a connected LAC to place (OCRQ).
+	Outgoing []*OutgoingCall
+}
+
+// Peer is a [[lns.peers]] block: those it matches may set up a tunnel to us.
+type Peer struct {
+	Name string // unique
+
+	// Addresses that the peer may come from; empty: any.
+	Addresses []netip.Prefix
+	// HostName is a shell pattern for the peer's Host Name AVP; empty: any.
+	HostName string
+
+	Secret Secret // empty only where the file says no_secret = true
+	// Challenge: the peer must prove that it has the secret.
+	Challenge bool
+	HideAVPs  bool // AVPs that may be hidden are sent hidden
+
+	Profile *Profile // never nil
+
+	MaxTunnels  int // 1 to Limits.Tunnels
+	MaxSessions int // over all its tunnels; 1 to Limits.Sessions
+
+	AllowIncoming bool // the peer may send ICRQ: it is the LAC
+	AllowOutgoing bool // the peer may send OCRQ: we are the LAC
+
+	ControlChannel ControlChannel
+}
+
+// OutgoingCall is a [[lns.outgoing]] block: on every tunnel that Peer sets up,
+// we, the LNS, ask it for these calls (RFC 2661 section 5.2.2).
+type OutgoingCall struct {
+	Name  string // unique among the outgoing calls
+	Peer  *Peer
+	Count int // 1 or more calls, alike
+
+	Profile *Profile // never nil; the peer's if none is named
+
+	CalledNumber string
+	SubAddress   string
+	MinimumBPS   uint32 // not above MaximumBPS
+	MaximumBPS   uint32
+
+	PPPDOptions []string // after the profile's
+}
+
+// LAC says whom we dial.
+type LAC struct {
+	Tunnels []*Tunnel
+}
+
+// Tunnel is a [[lac.tunnels]] block: a tunnel that we set up and keep up.
+type Tunnel struct {
+	Name string // unique
+
+	// RemoteHost is an IP address or a DNS name.
+	RemoteHost string
+	RemotePort uint16
+	// RemoteHostName is a shell pattern that the peer's Host Name AVP must
+	// match; empty: any.
+	RemoteHostName string
+
+	// LocalAddress is the address to send from; the zero Addr: the kernel's
+	// choice. LocalPort 0: any free port.
+	LocalAddress netip.Addr
+	LocalPort    uint16
+	Family       Family
+
+	// HostName is what we call ourselves towards this peer.
+	HostName string
+
+	Secret    Secret // empty: no authentication
+	Challenge bool   // the peer must prove that it has the secret
+	HideAVPs  bool
+
+	// AcceptOtherAddress: the answer to our SCCRQ may come from another IP
+	// address than the one that we sent it to. Another port is always let in.
+	AcceptOtherAddress bool
+
+	RetryMin, RetryMax time.Duration // after a failure; doubles from min to max
+
+	Profile  *Profile // never nil; for sessions that name none
+	Sessions []*Session
+
+	ControlChannel ControlChannel
+}
+
+// Session is a kind of call that is placed on a Tunnel, Count times.
+type Session struct {
+	Name  string // unique in its tunnel
+	Count int    // 1 or more, alike
+
+	// Direction: Incoming, we are the LAC and send ICRQ; Outgoing, we are the
+	// LNS of this tunnel and send OCRQ.
+	Direction Direction
+
+	Profile *Profile // never nil; the tunnel's if none is named
+
+	CalledNumber   string
+	CallingNumber  string
+	SubAddress     string
+	PrivateGroupID string
+
+	TxSpeed uint32 // bits per second, (Tx) Connect Speed AVP
+	RxSpeed uint32 // bits per second; 0: as TxSpeed
+
+	MinimumBPS uint32 // outgoing only; not above MaximumBPS
+	MaximumBPS uint32 // outgoing only
+
+	PPPDOptions []string // after the profile's
+}
+
+// Secret is a shared secret. It does not show itself when it is printed, in
+// any verb, or when it is encoded as text or JSON.
+type Secret []byte
