@@ -1,0 +1,190 @@
+// Package control is the daemon's control interface: HTTP and JSON over a unix
+// socket, so that curl works as well as adit's own commands.
+//
+//	GET  /v1/status      Status
+//	GET  /v1/tunnels     []Tunnel
+//	GET  /v1/sessions    []Session
+//	POST /v1/disconnect  Selector in, Disconnected out
+//
+// An answer that is not 200 has an Error as its body. The names in the JSON are
+// stable: fields may be added, but none is renamed or taken away within /v1.
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Daemon is what the server asks for answers. Its methods are called from
+// several goroutines at once and must return soon after ctx ends. Slices may
+// come in any order: the server sorts them.
+type Daemon interface {
+	Status(ctx context.Context) (Status, error)
+	Tunnels(ctx context.Context) ([]Tunnel, error)
+	Sessions(ctx context.Context) ([]Session, error)
+	Disconnect(ctx context.Context, sel Selector) (Disconnected, error)
+}
+
+// ErrNotFound is to be wrapped by Daemon.Disconnect if nothing matches the
+// selector; the client's error wraps it too.
+var ErrNotFound = errors.New("not found")
+
+// Status is the state of the whole daemon.
+type Status struct {
+	Version  string    `json:"version"`
+	HostName string    `json:"host_name"` // in the Host Name AVP
+	Started  time.Time `json:"started"`
+	// UptimeSeconds is measured by the daemon's monotonic clock.
+	UptimeSeconds int64    `json:"uptime_seconds"`
+	Listeners     []string `json:"listeners"` // "address:port", UDP
+
+	Tunnels  Counts `json:"tunnels"`
+	Sessions Counts `json:"sessions"`
+
+	// Counters by name; those that count drops are named for the reason
+	// ("drop_unknown_tunnel").
+	Counters map[string]uint64 `json:"counters"`
+
+	Planes []Plane `json:"planes"`
+}
+
+// Counts are how many tunnels or sessions there are.
+type Counts struct {
+	Up        int `json:"up"`
+	SettingUp int `json:"setting_up"`
+	Closing   int `json:"closing"`
+	Limit     int `json:"limit"` // from the configuration; 0: unknown
+}
+
+// Plane says what was chosen at start-up, for one profile, and why.
+type Plane struct {
+	Profile   string `json:"profile"`
+	PPP       string `json:"ppp"`       // "pppd", "builtin" or "discard"
+	DataPlane string `json:"dataplane"` // "kernel" or "userspace"
+	Reason    string `json:"reason"`    // a sentence
+}
+
+// The roles in a tunnel, Tunnel.Role.
+const (
+	RoleInitiator = "initiator" // we sent the SCCRQ
+	RoleAcceptor  = "acceptor"  // the peer did
+)
+
+// Tunnel is one control connection.
+type Tunnel struct {
+	ID     uint16 `json:"id"`      // ours, in packets to us
+	PeerID uint16 `json:"peer_id"` // in packets to the peer; 0: not known yet
+
+	Peer         string         `json:"peer"` // the block in the configuration
+	PeerAddress  netip.AddrPort `json:"peer_address"`
+	LocalAddress netip.AddrPort `json:"local_address"`
+	PeerHostName string         `json:"peer_host_name"`
+	PeerVendor   string         `json:"peer_vendor,omitempty"`
+
+	Role  string    `json:"role"` // RoleInitiator or RoleAcceptor
+	State string    `json:"state"`
+	Since time.Time `json:"since"` // in this state
+
+	Sessions  int    `json:"sessions"`
+	DataPlane string `json:"dataplane"` // "kernel" or "userspace"
+
+	ControlChannel ControlChannel `json:"control_channel"`
+}
+
+// ControlChannel counts what a control connection has done.
+type ControlChannel struct {
+	Sent          uint64    `json:"sent"` // messages, with retransmissions, without ZLBs
+	Received      uint64    `json:"received"`
+	Retransmitted uint64    `json:"retransmitted"`
+	Duplicates    uint64    `json:"duplicates"`
+	OutOfOrder    uint64    `json:"out_of_order"`
+	SendQueue     int       `json:"send_queue"`            // messages that wait for the window
+	Window        int       `json:"window"`                // congestion window, in messages
+	PeerWindow    int       `json:"peer_window,omitempty"` // the peer's Receive Window Size
+	LastReceived  time.Time `json:"last_received,omitzero"`
+}
+
+// Session is one call.
+type Session struct {
+	ID     uint16 `json:"id"`      // ours, in packets to us; unique in its tunnel only
+	PeerID uint16 `json:"peer_id"` // in packets to the peer; 0: not known yet
+
+	Tunnel     uint16 `json:"tunnel"`      // our Tunnel ID
+	TunnelPeer string `json:"tunnel_peer"` // Tunnel.Peer
+	Name       string `json:"name"`        // of the block in the configuration, if it has one
+	Profile    string `json:"profile,omitempty"`
+	Direction  string `json:"direction"` // "incoming" or "outgoing"
+	Role       string `json:"role"`      // "lns" or "lac": ours in this call
+
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+
+	// Bridge says where the PPP frames go: "pppd/kernel", "pppd/pty-async",
+	// "pppd/pty-sync", "discard".
+	Bridge    string `json:"bridge"`
+	Interface string `json:"interface,omitempty"` // "ppp0"
+	PPPDPID   int    `json:"pppd_pid,omitempty"`
+
+	// The IP addresses of the PPP link, the zero Addr ("" in JSON) if not known.
+	LocalAddress  netip.Addr `json:"local_address"`
+	RemoteAddress netip.Addr `json:"remote_address"`
+
+	CalledNumber  string `json:"called_number,omitempty"`
+	CallingNumber string `json:"calling_number,omitempty"`
+
+	Traffic    Traffic    `json:"traffic"`
+	Sequencing Sequencing `json:"sequencing"`
+}
+
+// Traffic counts data messages; rx is from the peer.
+type Traffic struct {
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	RxErrors  uint64 `json:"rx_errors"`
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	TxErrors  uint64 `json:"tx_errors"`
+}
+
+// Sequencing counts what sequencing and reordering did to data messages from
+// the peer.
+type Sequencing struct {
+	Send      bool   `json:"send"` // our data messages carry Ns now
+	Required  bool   `json:"required"`
+	Reordered uint64 `json:"reordered"` // came early, held, delivered in order
+	Late      uint64 `json:"late"`      // came after their place was given up; dropped
+	Duplicate uint64 `json:"duplicate"`
+	Lost      uint64 `json:"lost"`     // gaps given up
+	Overflow  uint64 `json:"overflow"` // the queue was full
+	Missing   uint64 `json:"missing"`  // without Ns though required; dropped
+	Held      int    `json:"held"`     // waiting now
+}
+
+// Selector says what to disconnect. Exactly one of these: All; Peer; Tunnel
+// alone; or Tunnel and Session together, because a Session ID means something
+// within its tunnel only.
+type Selector struct {
+	Tunnel  uint16 `json:"tunnel,omitempty"`  // our Tunnel ID
+	Session uint16 `json:"session,omitempty"` // our Session ID in it
+	Peer    string `json:"peer,omitempty"`    // name from the configuration: every tunnel of it
+	All     bool   `json:"all,omitempty"`
+	// Reason goes to the peer as the Error Message of CDN or StopCCN, and into
+	// the log. Up to MaxReason octets of UTF-8.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Disconnected says what a Disconnect has begun to close.
+type Disconnected struct {
+	Tunnels  int `json:"tunnels"`
+	Sessions int `json:"sessions"` // with those of the tunnels
+}
+
+// Error is the body of an answer that is not 200.
+type Error struct {
+	Message string `json:"error"` // one sentence
+}
+
+// Error makes it an error.
+func (e *Error) Error() string { return e.Message }
