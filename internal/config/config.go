@@ -43,6 +43,9 @@ type Config struct {
 
 	LNS LNS
 	LAC LAC
+
+	// Warnings are what looks wrong but is allowed; log them at start-up.
+	Warnings Errors
 }
 
 // Log says how much is logged and how it looks.
@@ -131,7 +134,7 @@ type Profile struct {
 
 	Sequencing     Sequencing
 	ReorderTimeout time.Duration // 0: late frames are dropped and none is held; at most 10 s
-	MTU            int           // 0: pppd's own choice; else 68 to 16384
+	MTU            int           // octets; 0: pppd's own choice; else 128 to 16384
 	KernelDebug    uint32        // mask of the kernel's L2TP_MSG_* bits, 0 to 15
 }
 

@@ -1,0 +1,133 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// System is what Load asks the machine for.
+type System struct {
+	// FS is the file system from its root: "etc/adit/adit.toml".
+	FS fs.FS
+	// HostName is the default for host_name.
+	HostName func() (string, error)
+}
+
+// Host is the machine we run on.
+func Host() System { return System{FS: os.DirFS("/"), HostName: os.Hostname} }
+
+// maxFile bounds a configuration file, in octets.
+const maxFile = 4 << 20
+
+// Load reads a configuration file and the secret files it names. The error is
+// of type Errors and holds everything that is wrong with them.
+func Load(path string) (*Config, error) { return LoadFrom(Host(), path) }
+
+// LoadFrom is Load on another machine than this one.
+func LoadFrom(sys System, path string) (*Config, error) {
+	fail := func(cause error, text string) (*Config, error) {
+		return nil, Errors{{File: path, Text: text, Err: cause}}
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return fail(err, "cannot find the current directory; give the file's absolute path")
+	}
+	document, mode, err := readFile(sys.FS, absolute, maxFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(err, "there is no such file; write one (the reference is etc/adit.toml in the source) or name another with -c")
+	case errors.Is(err, fs.ErrPermission):
+		return fail(err, "no permission to read it; run as root or as the daemon's user")
+	case err != nil:
+		return fail(err, fmt.Sprintf("cannot be read: %v", err))
+	}
+	return parse(sys, path, absolute, document, mode)
+}
+
+// parse makes a Config of a document. Secrets in it are safe only if mode does
+// not let everybody read it.
+func parse(sys System, path, absolute string, document []byte, mode fs.FileMode) (*Config, error) {
+	text := strings.TrimPrefix(string(document), "\xef\xbb\xbf")
+	var tables map[string]any
+	if _, err := toml.Decode(text, &tables); err != nil {
+		return nil, Errors{syntaxError(path, err)}
+	}
+	c := &collector{file: path, lines: indexLines(text)}
+	var raw rawConfig
+	c.bind("", tables, reflect.ValueOf(&raw).Elem())
+	ch := &checker{
+		collector: c,
+		sys:       sys,
+		dir:       filepath.Dir(absolute),
+		open:      mode.Perm()&0o004 != 0,
+		cfg:       &Config{Path: path},
+	}
+	ch.check(&raw)
+	if len(c.errs) > 0 {
+		return nil, c.errs.sorted()
+	}
+	ch.cfg.Warnings = c.warnings.sorted()
+	return ch.cfg, nil
+}
+
+// syntaxError puts what the TOML decoder says into our form.
+func syntaxError(path string, err error) *Error {
+	e := &Error{File: path, Text: fmt.Sprintf("not TOML: %v", err), Err: err}
+	var p toml.ParseError
+	if !errors.As(err, &p) {
+		return e
+	}
+	e.Line = p.Position.Line
+	text := p.Message
+	if text == "" {
+		// The decoder keeps the message of a value's error in the error itself.
+		text = p.Error()
+		if _, after, ok := strings.Cut(text, ": "); ok {
+			text = after
+		}
+	}
+	e.Text = "not TOML: " + text
+	return e
+}
+
+// readFile reads a regular file of a bounded size. The path is absolute.
+func readFile(fsys fs.FS, path string, most int64) ([]byte, fs.FileMode, error) {
+	name := strings.TrimPrefix(filepath.Clean(path), "/")
+	// Opening a FIFO would wait for a writer, so look before.
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, errNotRegular
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, 0, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case int64(len(data)) > most:
+		return nil, 0, fmt.Errorf("%w: more than %d octets", errTooLong, most)
+	}
+	return data, info.Mode(), nil
+}
+
+var (
+	errNotRegular = errors.New("it is not a regular file")
+	errTooLong    = errors.New("it is too long")
+)

@@ -1,0 +1,113 @@
+package config
+
+import (
+	"io/fs"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DefaultProfile is the profile of those that name none.
+const DefaultProfile = "default"
+
+func (c *checker) checkProfiles(raw map[string]rawProfile) {
+	c.cfg.Profiles = map[string]*Profile{}
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		c.cfg.Profiles[name] = c.profile(name, raw[name])
+	}
+	if c.cfg.Profiles[DefaultProfile] == nil {
+		c.cfg.Profiles[DefaultProfile] = c.profile(DefaultProfile, rawProfile{})
+	}
+}
+
+func (c *checker) profile(name string, raw rawProfile) *Profile {
+	at := joinKey("profiles", name)
+	key := func(k string) string { return joinKey(at, k) }
+	p := &Profile{
+		Name:           name,
+		PPP:            enum(c, key("ppp"), raw.PPP, pppNames, PPPAuto),
+		DataPlane:      enum(c, key("dataplane"), raw.DataPlane, dataPlaneNames, DataPlaneAuto),
+		PTY:            enum(c, key("pty"), raw.PTY, ptyNames, PTYAsync),
+		PPPDOptions:    c.words(key("pppd_options"), raw.PPPDOptions),
+		PPPDDebug:      flag(raw.PPPDDebug, false),
+		LocalAddress:   c.localAddress(key("local_address"), raw.LocalAddress),
+		Sequencing:     enum(c, key("sequencing"), raw.Sequencing, sequencingNames, SequencingOff),
+		ReorderTimeout: c.duration(key("reorder_timeout"), raw.ReorderTimeout, 0, 0, 10*time.Second),
+		KernelDebug:    uint32(c.number(key("kernel_debug"), raw.KernelDebug, 0, 0, 15)),
+	}
+	if p.PPP == PPPBuiltin {
+		c.add(key("ppp"), `the built-in PPP endpoint is not in this version; write "pppd" or "auto"`)
+	}
+	if raw.MTU != nil {
+		p.MTU = c.number(key("mtu"), raw.MTU, 0, 128, 16384)
+	}
+	if raw.PPPDOptionsFile != nil {
+		p.PPPDOptionsFile = c.optionsFile(key("pppd_options_file"), *raw.PPPDOptionsFile)
+	}
+	if raw.Pool != nil {
+		p.Pool = c.cfg.Pools[*raw.Pool]
+		if p.Pool == nil {
+			c.add(key("pool"), "there is no pool %q; %s", *raw.Pool, orNames("write [pools.NAME] or name", slices.Sorted(maps.Keys(c.cfg.Pools))))
+		}
+	}
+	return p
+}
+
+// localAddress reads our end's address, which no pool may give to a peer.
+func (c *checker) localAddress(key string, raw *string) netip.Addr {
+	if raw == nil {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(*raw)
+	if err != nil || !addr.Is4() || addr.IsUnspecified() || addr.IsMulticast() {
+		c.add(key, "%q is not an IPv4 address of a host; write one such as \"10.0.0.1\"", *raw)
+		return netip.Addr{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Pools)) {
+		for _, r := range c.cfg.Pools[name].Ranges {
+			if r.Contains(addr) {
+				c.add(key, "%v is also in %v of pool %q, which would give it to a peer; take it out of the pool", addr, r, name)
+			}
+		}
+	}
+	return addr
+}
+
+func (c *checker) optionsFile(key, path string) string {
+	if path == "" {
+		c.add(key, "is empty; write a path, or take the key away")
+		return ""
+	}
+	path = c.relativePath(path)
+	info, err := fs.Stat(c.sys.FS, strings.TrimPrefix(path, "/"))
+	switch {
+	case err != nil:
+		c.addCause(key, err, "%s cannot be used: %v", path, pathCause(err))
+	case !info.Mode().IsRegular():
+		c.add(key, "%s is not a regular file", path)
+	}
+	return path
+}
+
+// profileNamed finds the profile that a key names.
+func (c *checker) profileNamed(key string, name *string, def *Profile) *Profile {
+	if name == nil {
+		return def
+	}
+	if p := c.cfg.Profiles[*name]; p != nil {
+		return p
+	}
+	c.add(key, "there is no profile %q; %s", *name, orNames("write [profiles.NAME] or name", slices.Sorted(maps.Keys(c.cfg.Profiles))))
+	return def
+}
+
+// orNames ends a sentence with the names that there are.
+func orNames(todo string, names []string) string {
+	if len(names) == 0 {
+		todo, _, _ = strings.Cut(todo, " or ")
+		return todo
+	}
+	return todo + " one of: " + strings.Join(names, ", ")
+}

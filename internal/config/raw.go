@@ -1,0 +1,156 @@
+package config
+
+import "time"
+
+// The raw structs are the schema of the file; what the keys mean is written
+// at the fields of the typed structs and in etc/adit.toml.
+
+type rawConfig struct {
+	HostName   *string `toml:"host_name"`
+	VendorName *string `toml:"vendor_name"`
+
+	Log            rawLog                `toml:"log"`
+	Control        rawControl            `toml:"control"`
+	Listen         []rawListen           `toml:"listen"`
+	Limits         rawLimits             `toml:"limits"`
+	ControlChannel rawControlChannel     `toml:"control_channel"`
+	PPPD           rawPPPD               `toml:"pppd"`
+	Pools          map[string]rawPool    `toml:"pools"`
+	Profiles       map[string]rawProfile `toml:"profiles"`
+	LNS            rawLNS                `toml:"lns"`
+	LAC            rawLAC                `toml:"lac"`
+}
+
+type rawLog struct {
+	Level  *string `toml:"level"`
+	Format *string `toml:"format"`
+}
+
+type rawControl struct {
+	Socket *string `toml:"socket"`
+	Group  *string `toml:"group"`
+}
+
+type rawListen struct {
+	Address *string `toml:"address"`
+}
+
+type rawLimits struct {
+	Tunnels           *int64 `toml:"tunnels"`
+	Sessions          *int64 `toml:"sessions"`
+	HalfOpen          *int64 `toml:"half_open"`
+	TunnelsPerPeer    *int64 `toml:"tunnels_per_peer"`
+	SessionsPerTunnel *int64 `toml:"sessions_per_tunnel"`
+	PPPDStarts        *int64 `toml:"pppd_starts"`
+}
+
+type rawControlChannel struct {
+	ReceiveWindowSize *int64         `toml:"receive_window_size"`
+	RetransmitInitial *time.Duration `toml:"retransmit_initial"`
+	RetransmitCap     *time.Duration `toml:"retransmit_cap"`
+	MaxRetransmits    *int64         `toml:"max_retransmits"`
+	AckDelay          *time.Duration `toml:"ack_delay"`
+	HelloInterval     *time.Duration `toml:"hello_interval"`
+	SetupTimeout      *time.Duration `toml:"setup_timeout"`
+}
+
+type rawPPPD struct {
+	Path        *string        `toml:"path"`
+	StopTimeout *time.Duration `toml:"stop_timeout"`
+}
+
+type rawPool struct {
+	Ranges []string `toml:"ranges"`
+}
+
+type rawProfile struct {
+	PPP             *string        `toml:"ppp"`
+	DataPlane       *string        `toml:"dataplane"`
+	PTY             *string        `toml:"pty"`
+	PPPDOptionsFile *string        `toml:"pppd_options_file"`
+	PPPDOptions     []string       `toml:"pppd_options"`
+	PPPDDebug       *bool          `toml:"pppd_debug"`
+	LocalAddress    *string        `toml:"local_address"`
+	Pool            *string        `toml:"pool"`
+	Sequencing      *string        `toml:"sequencing"`
+	ReorderTimeout  *time.Duration `toml:"reorder_timeout"`
+	MTU             *int64         `toml:"mtu"`
+	KernelDebug     *int64         `toml:"kernel_debug"`
+}
+
+// rawSecret is embedded where a tunnel's authentication is set.
+type rawSecret struct {
+	Secret     *string `toml:"secret"`
+	SecretFile *string `toml:"secret_file"`
+	Challenge  *bool   `toml:"challenge"`
+	HideAVPs   *bool   `toml:"hide_avps"`
+}
+
+type rawLNS struct {
+	Peers    []rawPeer     `toml:"peers"`
+	Outgoing []rawOutgoing `toml:"outgoing"`
+}
+
+type rawPeer struct {
+	rawSecret
+	rawControlChannel
+
+	Name          *string  `toml:"name"`
+	Addresses     []string `toml:"addresses"`
+	HostName      *string  `toml:"host_name"`
+	NoSecret      *bool    `toml:"no_secret"`
+	Profile       *string  `toml:"profile"`
+	MaxTunnels    *int64   `toml:"max_tunnels"`
+	MaxSessions   *int64   `toml:"max_sessions"`
+	AllowIncoming *bool    `toml:"allow_incoming"`
+	AllowOutgoing *bool    `toml:"allow_outgoing"`
+}
+
+type rawOutgoing struct {
+	Name         *string  `toml:"name"`
+	Peer         *string  `toml:"peer"`
+	Count        *int64   `toml:"count"`
+	Profile      *string  `toml:"profile"`
+	CalledNumber *string  `toml:"called_number"`
+	SubAddress   *string  `toml:"sub_address"`
+	MinimumBPS   *int64   `toml:"minimum_bps"`
+	MaximumBPS   *int64   `toml:"maximum_bps"`
+	PPPDOptions  []string `toml:"pppd_options"`
+}
+
+type rawLAC struct {
+	Tunnels []rawTunnel `toml:"tunnels"`
+}
+
+type rawTunnel struct {
+	rawSecret
+	rawControlChannel
+
+	Name               *string        `toml:"name"`
+	Remote             *string        `toml:"remote"`
+	RemoteHostName     *string        `toml:"remote_host_name"`
+	Local              *string        `toml:"local"`
+	Family             *string        `toml:"family"`
+	HostName           *string        `toml:"host_name"`
+	AcceptOtherAddress *bool          `toml:"accept_other_address"`
+	RetryMin           *time.Duration `toml:"retry_min"`
+	RetryMax           *time.Duration `toml:"retry_max"`
+	Profile            *string        `toml:"profile"`
+	Sessions           []rawSession   `toml:"sessions"`
+}
+
+type rawSession struct {
+	Name           *string  `toml:"name"`
+	Count          *int64   `toml:"count"`
+	Direction      *string  `toml:"direction"`
+	Profile        *string  `toml:"profile"`
+	CalledNumber   *string  `toml:"called_number"`
+	CallingNumber  *string  `toml:"calling_number"`
+	SubAddress     *string  `toml:"sub_address"`
+	PrivateGroupID *string  `toml:"private_group_id"`
+	TxSpeed        *int64   `toml:"tx_speed"`
+	RxSpeed        *int64   `toml:"rx_speed"`
+	MinimumBPS     *int64   `toml:"minimum_bps"`
+	MaximumBPS     *int64   `toml:"maximum_bps"`
+	PPPDOptions    []string `toml:"pppd_options"`
+}
