@@ -1,0 +1,259 @@
+package tunnel
+
+import (
+	"time"
+
+	"adit/proto/l2tp"
+)
+
+// Event is something that happened to a tunnel: a message from the peer, the
+// passing of time, or a wish of the tunnel's owner. Step takes one and returns
+// what is to be done about it.
+type Event interface{ event() }
+
+type (
+	// Receive is a control message that carries this tunnel's ID (or the SCCRQ
+	// again). Payload is what follows the header; it is not kept.
+	Receive struct {
+		Header  l2tp.Header
+		Payload []byte
+	}
+
+	// Tick says that Deadline has passed. An early Tick does nothing.
+	Tick struct{}
+
+	// PlaceCall asks for a new call: an incoming call (ICRQ) if we are the LAC
+	// of it, an outgoing call (OCRQ) if we are the LNS. Ref is the owner's word
+	// for the call and comes back in every action about it. A call placed
+	// before the tunnel is established waits for it.
+	PlaceCall struct {
+		Ref  any
+		Call Call
+	}
+
+	// AcceptCall answers CallRequested: ICRP is sent, or OCRP.
+	AcceptCall struct {
+		Session uint16
+		// Ref is the owner's word for the call, as in PlaceCall.
+		Ref any
+		// Connected is for an outgoing call whose line is up already: OCCN
+		// follows OCRP at once. Otherwise ConnectCall sends it later.
+		Connected bool
+		Call      Call
+	}
+
+	// RejectCall answers CallRequested with a CDN.
+	RejectCall struct {
+		Session uint16
+		Cause   Cause
+	}
+
+	// ConnectCall says that the line of an accepted outgoing call is up (OCCN).
+	ConnectCall struct {
+		Session uint16
+		Call    Call
+	}
+
+	// CloseCall ends a call in any state with a CDN.
+	CloseCall struct {
+		Session uint16
+		Cause   Cause
+	}
+
+	// SetLinkInfo is the LNS telling the LAC the negotiated ACCMs (SLI).
+	SetLinkInfo struct {
+		Session            uint16
+		SendACCM, RecvACCM uint32
+	}
+
+	// ReportWANErrors is the LAC telling the LNS the line's error counts (WEN).
+	ReportWANErrors struct {
+		Session uint16
+		Errors  l2tp.CallErrors
+	}
+
+	// Stop ends the tunnel in any state with a StopCCN.
+	Stop struct{ Cause Cause }
+
+	// Lose says that the tie breaker of a peer's SCCRQ beat ours (see
+	// ResolveTie): a tunnel that still waits for its SCCRP is discarded without
+	// a word to the peer, and the calls placed on it come back as CallDown with
+	// ErrTieLost, so that the owner can place them on the winning tunnel.
+	Lose struct{}
+)
+
+func (Receive) event()         {}
+func (Tick) event()            {}
+func (PlaceCall) event()       {}
+func (AcceptCall) event()      {}
+func (RejectCall) event()      {}
+func (ConnectCall) event()     {}
+func (CloseCall) event()       {}
+func (SetLinkInfo) event()     {}
+func (ReportWANErrors) event() {}
+func (Stop) event()            {}
+func (Lose) event()            {}
+
+// Direction of a call, seen from the network as RFC 2661 names them: an
+// incoming call was received by the LAC from the telephone network (ICRQ goes
+// LAC to LNS), an outgoing call is placed by the LAC on the LNS's behalf (OCRQ
+// goes LNS to LAC).
+type Direction uint8
+
+// The directions of a call.
+const (
+	Incoming Direction = iota
+	Outgoing
+)
+
+// Call is what the messages of a call say about it, from both ends. Fields that
+// do not belong to the message being sent are ignored.
+type Call struct {
+	Direction Direction
+
+	// SequencingRequired: the LAC insists on sequence numbers (AVP 39).
+	SequencingRequired bool
+
+	BearerType    l2tp.BearerType
+	FramingType   l2tp.FramingType
+	CallSerial    uint32
+	CalledNumber  string
+	CallingNumber string
+	SubAddress    string
+
+	PhysicalChannelID *uint32
+	TxConnectSpeed    uint32 // bits per second
+	RxConnectSpeed    uint32 // bits per second; 0: as TxConnectSpeed
+	MinimumBPS        uint32 // outgoing calls
+	MaximumBPS        uint32 // outgoing calls
+	PrivateGroupID    []byte
+
+	// What the LAC negotiated with the remote system before the LNS saw it,
+	// RFC 2661 section 4.4.5; nil if it did not.
+	ProxyLCP  *l2tp.ProxyLCP
+	ProxyAuth *l2tp.ProxyAuth
+}
+
+// Cause is why a call or a tunnel ended, in the words of CDN and StopCCN.
+type Cause struct {
+	Result l2tp.ResultCode     // RFC 2661 section 4.4.2
+	Q931   *l2tp.Q931Cause     // CDN only
+	PPP    *l2tp.PPPDisconnect // AVP 46, RFC 3145; CDN only
+	Remote bool                // the peer said so; otherwise we did
+
+	// Err tells apart, for programs, the ends that this package decided on:
+	// ErrUnreachable, ErrCallTimeout, ErrTieLost and the other errors of this
+	// package, or an *l2tp.Error. It is nil when the peer or the owner did it.
+	Err error
+}
+
+// Action is something the tunnel's owner has to do or may want to know.
+// The slice that Step returns, and the bytes in it, are valid until the next
+// call of Step on that tunnel.
+type Action interface{ action() }
+
+type (
+	// Send says: put Packet, a whole control message, on the wire to the peer.
+	Send struct{ Packet []byte }
+
+	// TunnelUp says that the control connection is established.
+	TunnelUp struct{}
+
+	// CallPlaced answers PlaceCall with the Session ID that we assigned, so that
+	// the owner can close the call before it is up.
+	CallPlaced struct {
+		Ref     any
+		Session uint16
+	}
+
+	// CallRequested says that the peer wants a call. The owner answers with
+	// AcceptCall or RejectCall, now or later; the call waits, with a deadline.
+	CallRequested struct {
+		Session uint16
+		Call    Call
+	}
+
+	// CallUp says that a call is established, so frames may flow.
+	CallUp struct {
+		Ref         any
+		Session     uint16
+		PeerSession uint16
+		// LNS says which role this end has in this call.
+		LNS  bool
+		Call Call
+	}
+
+	// CallDown says that a call that was requested, placed or up is over. It
+	// comes exactly once for each of them. Session is 0 for a call that was
+	// placed and never got as far as an ID.
+	CallDown struct {
+		Ref     any
+		Session uint16
+		Cause   Cause
+	}
+
+	// LinkInfo is an SLI from the LNS.
+	LinkInfo struct {
+		Ref                any
+		Session            uint16
+		SendACCM, RecvACCM uint32
+	}
+
+	// WANErrors is a WEN from the LAC.
+	WANErrors struct {
+		Ref     any
+		Session uint16
+		Errors  l2tp.CallErrors
+	}
+
+	// TunnelDown says that the control connection is over and why. Every call
+	// has had its CallDown before. The tunnel still answers retransmissions
+	// for a full retransmission cycle (RFC 2661 section 5.7), then Gone comes.
+	TunnelDown struct{ Cause Cause }
+
+	// Gone says that the tunnel needs no Step any more and its ID is free.
+	Gone struct{}
+
+	// Drop says that the input was ignored, and why. For counters and, at debug
+	// level, for the log.
+	Drop struct{ Reason error }
+)
+
+func (Send) action()          {}
+func (TunnelUp) action()      {}
+func (CallPlaced) action()    {}
+func (CallRequested) action() {}
+func (CallUp) action()        {}
+func (CallDown) action()      {}
+func (LinkInfo) action()      {}
+func (WANErrors) action()     {}
+func (TunnelDown) action()    {}
+func (Gone) action()          {}
+func (Drop) action()          {}
+
+// PeerInfo is what the peer told about itself in SCCRQ or SCCRP.
+type PeerInfo struct {
+	HostName         string
+	VendorName       string
+	FirmwareRevision uint16
+	TunnelID         uint16 // its Assigned Tunnel ID
+	ReceiveWindow    uint16
+	Framing          l2tp.FramingType
+	Bearer           l2tp.BearerType
+}
+
+// Stats counts what a control connection has done.
+type Stats struct {
+	Sent, Received uint64 // control messages, with retransmissions, without ZLBs
+	Retransmitted  uint64
+	Duplicates     uint64 // received again
+	OutOfOrder     uint64 // received early and kept
+	SendQueue      int    // messages waiting for the window
+	Window         int    // congestion window, in messages
+	LastReceived   time.Time
+	EstablishedAt  time.Time
+
+	AuthFailures   uint64 // challenge responses missing or wrong
+	SessionsOpened uint64 // calls that reached the established state
+	Refused        uint64 // calls of the peer refused without asking the owner
+}

@@ -1,0 +1,260 @@
+package tunnel
+
+import (
+	"errors"
+	"time"
+
+	"adit/proto/l2tp"
+	"adit/proto/reliable"
+)
+
+// keepPackets is how much packet memory a tunnel keeps between steps, octets.
+const keepPackets = 4096
+
+// Step feeds one event to the tunnel and returns what is to be done about it.
+// The actions, and the bytes in them, are valid until the next Step. No order
+// of events is wrong: what does not fit is answered with Drop.
+func (t *Tunnel) Step(now time.Time, ev Event) []Action {
+	t.begin()
+	if t.state == Finished {
+		t.drop(ErrClosed)
+		return t.actions
+	}
+	switch ev := ev.(type) {
+	case Receive:
+		t.receive(now, ev.Header, ev.Payload)
+	case Tick:
+		// finish does all that is due.
+	case PlaceCall:
+		t.placeCall(now, ev)
+	case AcceptCall:
+		t.acceptCall(now, ev)
+	case RejectCall:
+		t.rejectCall(now, ev)
+	case ConnectCall:
+		t.connectCall(now, ev)
+	case CloseCall:
+		t.closeCall(now, ev)
+	case SetLinkInfo:
+		t.setLinkInfo(now, ev)
+	case ReportWANErrors:
+		t.reportWANErrors(now, ev)
+	case Stop:
+		t.stopLocal(now, ev.Cause)
+	case Lose:
+		t.lose(now)
+	}
+	return t.finish(now)
+}
+
+// begin forgets the actions of the step before.
+func (t *Tunnel) begin() {
+	clear(t.actions)
+	t.actions = t.actions[:0]
+	if cap(t.packets) > keepPackets {
+		t.packets = nil
+	}
+	t.packets = t.packets[:0]
+}
+
+// finish does what time and the window allow and ends every step.
+func (t *Tunnel) finish(now time.Time) []Action {
+	t.expire(now)
+	t.sendUnsent(now)
+	t.transmit(now)
+	return t.actions
+}
+
+func (t *Tunnel) emit(a Action) { t.actions = append(t.actions, a) }
+
+func (t *Tunnel) drop(err error) { t.emit(Drop{Reason: err}) }
+
+func (t *Tunnel) alive() bool { return t.state < Dead }
+
+// queueFull says that only the last place in the queue is left, which is kept
+// for the StopCCN.
+func (t *Tunnel) queueFull() bool {
+	s := t.ch.Stats()
+	return s.InFlight+s.SendQueue >= t.cfg.Reliable.MaxQueue-1
+}
+
+// transmit puts on the wire what the channel has: new messages the window
+// allows, retransmissions and acknowledgements that are due.
+func (t *Tunnel) transmit(now time.Time) {
+	if t.state == Finished {
+		return
+	}
+	t.ch.Transmit(now, func(packet []byte) {
+		start := len(t.packets)
+		t.packets = append(t.packets, packet...)
+		t.emit(Send{Packet: t.packets[start:len(t.packets):len(t.packets)]})
+	})
+	if t.ch.Err() != nil {
+		t.unreachable(now)
+	}
+}
+
+// unreachable obeys RFC 2661 section 5.8: "If no peer response is detected after
+// several retransmissions, (a recommended default is 5, but SHOULD be
+// configurable), the tunnel and all sessions within MUST be cleared."
+//
+// Nothing is kept, as "the state and reliable delivery mechanisms MUST be
+// maintained" only "when a tunnel is being shut down for reasons other than loss
+// of connectivity".
+func (t *Tunnel) unreachable(now time.Time) {
+	if t.alive() {
+		t.down(now, Cause{
+			Result: l2tp.ResultCode{
+				Result:  l2tp.StopCCNGeneral,
+				Message: "the peer does not acknowledge control messages",
+			},
+			Err: ErrUnreachable,
+		})
+	}
+	t.gone()
+}
+
+// send queues a message for the peer. sessionID is the peer's, or 0.
+func (t *Tunnel) send(now time.Time, sessionID uint16, m l2tp.Message) error {
+	payload, err := l2tp.AppendMessage(t.payload[:0], m, l2tp.AppendOptions{
+		Secret: t.cfg.Secret,
+		Hide:   t.cfg.HideAVPs && len(t.cfg.Secret) > 0,
+		Rand:   t.cfg.Rand,
+	})
+	if err != nil {
+		return errors.Join(ErrEncode, err)
+	}
+	t.payload = payload
+	if err := t.ch.Send(now, sessionID, payload); err != nil {
+		if errors.Is(err, reliable.ErrQueueFull) {
+			return ErrOverload
+		}
+		return err
+	}
+	return nil
+}
+
+// mustSend is send for a message that the protocol cannot do without: if it
+// cannot go, the tunnel ends. It reports whether the tunnel lives on.
+func (t *Tunnel) mustSend(now time.Time, sessionID uint16, m l2tp.Message) bool {
+	if t.queueFull() {
+		t.overload(now)
+		return false
+	}
+	err := t.send(now, sessionID, m)
+	if err == nil {
+		return true
+	}
+	t.fail(now, generalResult(l2tp.ErrorInsufficientResources, m.Type().String()+": "+err.Error()), err)
+	return false
+}
+
+// overload ends a tunnel whose peer lets the queue overflow. RFC 2661 section
+// 5.8: "A peer MUST NOT withhold acknowledgment of messages as a technique for
+// flow controlling control messages."
+func (t *Tunnel) overload(now time.Time) {
+	t.fail(now, generalResult(l2tp.ErrorInsufficientResources, ErrOverload.Error()), ErrOverload)
+}
+
+// receive takes one control message from the wire.
+func (t *Tunnel) receive(now time.Time, h l2tp.Header, payload []byte) {
+	if !t.isOurs(now, h, payload) {
+		return
+	}
+	if err := t.ch.Receive(now, h, payload); err != nil {
+		t.drop(err)
+	}
+	for {
+		sessionID, payload, ok := t.ch.NextMessage()
+		if !ok {
+			return
+		}
+		if !t.alive() {
+			// It has been acknowledged, and that is all a dead tunnel does.
+			t.drop(ErrClosed)
+			continue
+		}
+		t.message(now, sessionID, payload)
+	}
+}
+
+// isOurs checks the Tunnel ID of the header. RFC 2661 section 4.4.3: "Before the
+// Assigned Tunnel ID AVP is received from a peer, messages MUST be sent to that
+// peer with a Tunnel ID value of 0 in the header of all control messages." So 0
+// is right in an SCCRQ, and in the StopCCN of a peer that gives up before our
+// SCCRP reached it; there the Assigned Tunnel ID AVP says which tunnel is meant.
+func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
+	if !h.Control {
+		t.drop(ErrUnexpected)
+		return false
+	}
+	if h.TunnelID == t.cfg.LocalID {
+		return true
+	}
+	if h.TunnelID != 0 {
+		t.drop(ErrWrongTunnel)
+		return false
+	}
+	m, _ := l2tp.ParseMessage(payload, t.cfg.Secret)
+	switch m := m.(type) {
+	case *l2tp.SCCRQ:
+		if t.initiator || m.AssignedTunnelID != t.peer.TunnelID {
+			t.drop(ErrWrongTunnel)
+			return false
+		}
+		if h.Ns != 0 || hashPayload(payload) != t.request {
+			t.probe(now)
+			t.drop(ErrRestarted)
+			return false
+		}
+		return true
+	case *l2tp.StopCCN:
+		if t.peer.TunnelID != 0 && m.AssignedTunnelID == t.peer.TunnelID {
+			return true
+		}
+	}
+	t.drop(ErrWrongTunnel)
+	return false
+}
+
+// message handles one message, in order and exactly once.
+func (t *Tunnel) message(now time.Time, sessionID uint16, payload []byte) {
+	m, err := l2tp.ParseMessage(payload, t.cfg.Secret)
+	if err != nil {
+		t.badMessage(now, sessionID, err)
+		return
+	}
+	if m.Type().SessionLevel() {
+		t.sessionMessage(now, sessionID, m)
+		return
+	}
+	t.controlMessage(now, m)
+}
+
+// badMessage handles a message that could not be read. RFC 2661 section 4.1: "If
+// the M bit is set on an unrecognized AVP within a message associated with a
+// particular session, the session associated with this message MUST be
+// terminated. If the M bit is set on an unrecognized AVP within a message
+// associated with the overall tunnel, the entire tunnel (and all sessions
+// within) MUST be terminated."
+func (t *Tunnel) badMessage(now time.Time, sessionID uint16, err error) {
+	var bad *l2tp.Error
+	if !errors.As(err, &bad) {
+		t.drop(err)
+		return
+	}
+	// A StopCCN ends the tunnel, and a CDN its session, however badly it is
+	// written; an answer would only cross with the peer's clean-up.
+	switch {
+	case bad.Message == l2tp.TypeStopCCN && bad.Scope != l2tp.ScopeMessage:
+		t.drop(err)
+		t.die(now, Cause{Result: bad.Result, Remote: true, Err: bad})
+	case bad.Scope == l2tp.ScopeMessage:
+		t.drop(err)
+	case bad.Scope == l2tp.ScopeSession && t.state == Established:
+		t.badSessionMessage(now, sessionID, bad)
+	default:
+		t.drop(err)
+		t.fail(now, bad.Result, bad)
+	}
+}

@@ -1,0 +1,206 @@
+// Package tunnel is the control connection and session state machine of L2TPv2,
+// RFC 2661 sections 5 and 7, for LAC and LNS alike and for calls in both
+// directions. It is pure: Step takes the time and an event and returns actions.
+//
+// A Tunnel belongs to one goroutine at a time. It sends nothing and keeps no
+// timer: the owner performs the actions, puts Send on the wire, and calls Step
+// with Tick once Deadline has passed.
+package tunnel
+
+import (
+	"errors"
+	"iter"
+	"time"
+
+	"adit/proto/l2tp"
+	"adit/proto/reliable"
+)
+
+// Tunnel is one control connection with its calls.
+type Tunnel struct {
+	cfg       Config
+	ch        *reliable.Channel
+	state     State
+	initiator bool
+
+	peer PeerInfo
+	// challenge is what we sent and want a response to; nil: nothing.
+	challenge []byte
+	tie       []byte
+	// request is a hash of the SCCRQ that began an accepted tunnel.
+	request uint64
+
+	ids      idSpace
+	sessions map[uint16]*session
+	// byPeer finds a session by the Assigned Session ID of the peer.
+	byPeer map[uint16]*session
+	// unsent are the calls in CallWaitTunnel, in the order they were placed.
+	unsent sessionList
+	// pending are the calls that wait with a deadline, the earliest first: each
+	// wait takes CallTimeout, so appending keeps the order.
+	pending sessionList
+
+	setupBy  time.Time // zero: no bound, or established
+	deadBy   time.Time // when Dead turns into Finished
+	lastData time.Time
+	stats    Stats
+	serial   uint32
+
+	actions []Action
+	packets []byte // backs the Send actions of this step
+	payload []byte // scratch of send
+}
+
+// Dial begins a tunnel to a peer: the actions hold the SCCRQ to be sent, or
+// TunnelDown and Gone if cfg makes a tunnel impossible.
+//
+// RFC 2661 section 7.2.1: "idle | Local Open request | Send SCCRQ |
+// wait-ctl-reply".
+func Dial(now time.Time, cfg Config) (*Tunnel, []Action) {
+	t := newTunnel(now, cfg)
+	t.initiator = true
+	t.state = WaitCtlReply
+	t.sendSCCRQ(now)
+	return t, t.finish(now)
+}
+
+// Accept begins a tunnel that a peer asks for with the SCCRQ in payload, once
+// the owner's policy said yes. The actions answer it: with SCCRP, or with a
+// StopCCN if the tunnel cannot be (protocol version, authentication). In the
+// latter case they end with TunnelDown and Gone: no state is kept for a request
+// that was turned down, as a lost StopCCN is sent again when the peer repeats
+// its SCCRQ.
+//
+// An error (ErrNotFirst, *l2tp.Error) means that payload is no SCCRQ, or one that
+// does not say whom to answer; there is no tunnel and there are no actions then.
+//
+// RFC 2661 section 7.2.1: "idle | Receive SCCRQ, acceptable | Send SCCRP |
+// wait-ctl-conn" and "not acceptable | Send StopCCN, Clean up | idle".
+func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, []Action, error) {
+	// Section 5.8: "The message sequence number, Ns, begins at 0."
+	if !h.Control || h.Ns != 0 {
+		return nil, nil, ErrNotFirst
+	}
+	m, err := l2tp.ParseMessage(payload, cfg.Secret)
+	var bad *l2tp.Error
+	if errors.As(err, &bad) && !answerable(bad) {
+		return nil, nil, err
+	}
+	sccrq, ok := m.(*l2tp.SCCRQ)
+	if !ok && bad == nil {
+		return nil, nil, ErrNotFirst
+	}
+	t := newTunnel(now, cfg)
+	t.state = WaitCtlConn
+	t.request = hashPayload(payload)
+	if err := t.ch.Receive(now, h, payload); err != nil {
+		return nil, nil, err
+	}
+	t.ch.NextMessage() // it is the SCCRQ that was parsed above
+	if bad != nil {
+		t.ch.SetPeer(bad.AssignedTunnelID, 0)
+		t.turnDown(now, bad.Result, bad)
+	} else {
+		t.recvFirstSCCRQ(now, sccrq)
+	}
+	return t, t.finish(now), nil
+}
+
+// answerable says whether a StopCCN can answer an SCCRQ that could not be read.
+func answerable(bad *l2tp.Error) bool {
+	return bad.Message == l2tp.TypeSCCRQ && bad.Scope == l2tp.ScopeTunnel && bad.AssignedTunnelID != 0
+}
+
+func newTunnel(now time.Time, cfg Config) *Tunnel {
+	cfg = cfg.withDefaults()
+	t := &Tunnel{
+		cfg:      cfg,
+		ch:       reliable.New(cfg.Reliable),
+		sessions: make(map[uint16]*session),
+		byPeer:   make(map[uint16]*session),
+		lastData: now,
+	}
+	if cfg.SetupTimeout > 0 {
+		t.setupBy = now.Add(cfg.SetupTimeout)
+	}
+	return t
+}
+
+// Refuse appends to dst a whole StopCCN packet that turns down an SCCRQ, and
+// keeps no state: it has Ns 0 and acknowledges the SCCRQ. localID is put in the
+// Assigned Tunnel ID AVP; as the tunnel never was, any will do, 0 as well. dst is returned as it was if the SCCRQ cannot be answered.
+//
+// RFC 2661 section 7.2.1: "idle | Receive SCCRQ, not acceptable | Send StopCCN,
+// Clean up | idle".
+func Refuse(dst []byte, h l2tp.Header, sccrq *l2tp.SCCRQ, result l2tp.ResultCode, localID uint16) []byte {
+	if sccrq == nil || sccrq.AssignedTunnelID == 0 {
+		return dst
+	}
+	m := &l2tp.StopCCN{AssignedTunnelID: localID, ResultCode: result}
+	payload, err := l2tp.AppendMessage(nil, m, l2tp.AppendOptions{})
+	if err != nil {
+		return dst
+	}
+	return l2tp.AppendControl(dst, sccrq.AssignedTunnelID, 0, 0, h.Ns+1, payload)
+}
+
+// State is the state of the control connection.
+func (t *Tunnel) State() State { return t.state }
+
+// Established says whether calls can be made.
+func (t *Tunnel) Established() bool { return t.state == Established }
+
+// Initiator says whether we sent the SCCRQ.
+func (t *Tunnel) Initiator() bool { return t.initiator }
+
+// LocalID is our Assigned Tunnel ID.
+func (t *Tunnel) LocalID() uint16 { return t.cfg.LocalID }
+
+// Peer is what the peer told about itself; zero before SCCRP.
+func (t *Tunnel) Peer() PeerInfo { return t.peer }
+
+// TieBreaker is the Tie Breaker value of our SCCRQ, for ResolveTie; false if
+// there was none. It says so only as long as the SCCRQ is unanswered.
+func (t *Tunnel) TieBreaker() ([]byte, bool) {
+	if t.state != WaitCtlReply || t.tie == nil {
+		return nil, false
+	}
+	return t.tie, true
+}
+
+// Acknowledged says that the peer has acknowledged all that we sent, so that a
+// dead tunnel's owner who is in a hurry need not wait for Gone.
+func (t *Tunnel) Acknowledged() bool { return t.state == Finished || t.ch.Idle() }
+
+// DataReceived tells that a data message came from the peer at that time, which
+// puts off the next HELLO. It needs no Step, and may be called as seldom as the
+// owner likes: once before a Tick is enough.
+func (t *Tunnel) DataReceived(at time.Time) {
+	if at.After(t.lastData) {
+		t.lastData = at
+	}
+}
+
+// Len is the number of calls in any state.
+func (t *Tunnel) Len() int { return len(t.sessions) }
+
+// Session tells about one call, by our Session ID.
+func (t *Tunnel) Session(id uint16) (SessionInfo, bool) {
+	s, ok := t.sessions[id]
+	if !ok {
+		return SessionInfo{}, false
+	}
+	return s.info(), true
+}
+
+// Sessions goes through all calls, in no certain order. Step must not be called
+// within.
+func (t *Tunnel) Sessions() iter.Seq[SessionInfo] {
+	return func(yield func(SessionInfo) bool) {
+		for _, s := range t.sessions {
+			if !yield(s.info()) {
+				return
+			}
+		}
+	}
+}
