@@ -131,3 +131,25 @@ var (
 	errNotRegular = errors.New("it is not a regular file")
 	errTooLong    = errors.New("it is too long")
 )
+
+// SocketOf reads nothing but control.socket from a file, for commands that ask
+// a running daemon: they should work while the rest of the file is being
+// edited, and for users who may not read the secret files that it names.
+func SocketOf(path string) (string, error) {
+	document, err := os.ReadFile(path)
+	if err != nil {
+		return "", Errors{{File: path, Text: fmt.Sprintf("cannot be read: %v; name another with -c, or the socket with --socket", pathCause(err)), Err: err}}
+	}
+	var raw struct {
+		Control struct {
+			Socket string `toml:"socket"`
+		} `toml:"control"`
+	}
+	if _, err := toml.Decode(string(document), &raw); err != nil {
+		return "", Errors{syntaxError(path, err)}
+	}
+	if raw.Control.Socket == "" {
+		return DefaultSocket, nil
+	}
+	return raw.Control.Socket, nil
+}

@@ -124,15 +124,24 @@ func (c *Client) explain(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no control socket at %s; start the daemon (adit run), or name its socket with --socket: %w", c.socket, fs.ErrNotExist)
+		return &explained{fmt.Sprintf("there is no control socket at %s; start the daemon (adit run), or name its socket with --socket", c.socket), fs.ErrNotExist}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no permission to use %s; run as root, or join the group that control.group names: %w", c.socket, fs.ErrPermission)
+		return &explained{fmt.Sprintf("no permission to use %s; run as root, or join the group that control.group names", c.socket), fs.ErrPermission}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody answers on %s; the daemon is not running any more, start it again (adit run): %w", c.socket, syscall.ECONNREFUSED)
+		return &explained{fmt.Sprintf("nobody answers on %s; the daemon is not running any more, start it again (adit run)", c.socket), syscall.ECONNREFUSED}
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("the daemon on %s did not answer in time; try again, and look into its log: %w", c.socket, context.DeadlineExceeded)
+		return &explained{fmt.Sprintf("the daemon on %s did not answer in time; try again, and look into its log", c.socket), context.DeadlineExceeded}
 	}
 	return fmt.Errorf("cannot talk to the daemon on %s: %w", c.socket, err)
 }
+
+// explained is a sentence that stands for a cause.
+type explained struct {
+	text  string
+	cause error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.cause }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sort"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/config"
+	"adit/internal/control"
+	"adit/internal/engine"
+	"adit/lac"
+	"adit/lns"
+	"adit/pppbridge"
+)
+
+// goodbye bounds the end of the daemon beyond the time that pppds may take:
+// for the peers to acknowledge our StopCCNs.
+const goodbye = 5 * time.Second
+
+// runDaemon runs adit until ctx ends, and then ends every tunnel and pppd.
+func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Logger) error {
+	entry := logrus.NewEntry(log)
+	planes := engine.ProbePlanes(cfg.PPPD.Path)
+	if err := choosePlanes(cfg, planes, entry); err != nil {
+		return err
+	}
+	e, err := newEngine(cfg, planes, entry)
+	if err != nil {
+		return err
+	}
+	d := &daemon{cfg: cfg, engine: e, planes: planes, started: time.Now()}
+	err = d.serve(ctx, entry)
+	log.Info("shutting down")
+	bound, cancel := context.WithTimeout(context.Background(), cfg.PPPD.StopTimeout+goodbye)
+	defer cancel()
+	e.Close(bound)
+	if bound.Err() != nil {
+		log.Warn("some peers did not acknowledge the end, or some pppds did not stop, in time")
+	}
+	return err
+}
+
+func newEngine(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*engine.Engine, error) {
+	opt := engine.Options{
+		Shards: shards(),
+		Limits: engine.Limits{
+			Tunnels: cfg.Limits.Tunnels, Sessions: cfg.Limits.Sessions,
+			HalfOpen: cfg.Limits.HalfOpen, TunnelsPerPeer: cfg.Limits.TunnelsPerPeer,
+		},
+		Log: log,
+		PPPD: pppbridge.Config{
+			Path: cfg.PPPD.Path, StopTimeout: cfg.PPPD.StopTimeout,
+			Starts: cfg.Limits.PPPDStarts, MaxWaiting: cfg.Limits.Sessions, Log: log,
+		},
+	}
+	if len(cfg.LNS.Peers) > 0 {
+		opt.Acceptor = lns.New(cfg, planes, log)
+	}
+	return engine.New(opt)
+}
+
+// serve opens the sockets, begins to dial, and answers the control socket.
+func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
+	for _, l := range d.cfg.Listen {
+		if err := d.engine.Listen(l.Address); err != nil {
+			return err
+		}
+		log.WithField("address", l.Address.String()).Info("listening")
+	}
+	server, err := control.Listen(control.Options{Socket: d.cfg.Control.Socket, Group: d.cfg.Control.Group, Daemon: d})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	lac.Start(ctx, d.cfg, d.engine, d.planes, log)
+	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
+	return server.Serve(ctx)
+}
+
+// shards is the largest power of two that the processors can keep busy.
+func shards() int {
+	n := 1
+	for n*2 <= runtime.GOMAXPROCS(0) && n < 64 {
+		n *= 2
+	}
+	return n
+}
+
+// choosePlanes settles "auto" for every profile in use and says so, or lists
+// what is missing.
+func choosePlanes(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) error {
+	var missing []error
+	for _, p := range usedProfiles(cfg) {
+		choice, err := planes.Choose(p)
+		if err != nil {
+			missing = append(missing, err)
+			continue
+		}
+		log.WithFields(logrus.Fields{"profile": p.Name, "bridge": choice.Kind.String()}).Info("PPP frames: " + choice.Reason)
+	}
+	return errors.Join(missing...)
+}
+
+// usedProfiles lists the profiles that a session may get, by name.
+func usedProfiles(cfg *config.Config) []*config.Profile {
+	used := make(map[*config.Profile]bool)
+	for _, p := range cfg.LNS.Peers {
+		used[p.Profile] = true
+	}
+	for _, o := range cfg.LNS.Outgoing {
+		used[o.Profile] = true
+	}
+	for _, t := range cfg.LAC.Tunnels {
+		for _, s := range t.Sessions {
+			used[s.Profile] = true
+		}
+	}
+	all := make([]*config.Profile, 0, len(used))
+	for p := range used {
+		all = append(all, p)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
+// plane is a Choice in the words of the control interface.
+func plane(profile *config.Profile, choice engine.Choice) control.Plane {
+	p := control.Plane{Profile: profile.Name, PPP: "pppd", DataPlane: "userspace", Reason: choice.Reason}
+	if choice.Kind == pppbridge.Discard {
+		p.PPP = "discard"
+	}
+	if choice.Kind.KernelPlane() {
+		p.DataPlane = "kernel"
+	}
+	return p
+}
+
+// disconnectMessage is what the peer is told when an operator disconnects it.
+func disconnectMessage(reason string) string {
+	if reason == "" {
+		return "disconnected by the operator"
+	}
+	return fmt.Sprintf("disconnected by the operator: %s", reason)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"adit/internal/config"
+	"adit/internal/control"
+	"adit/internal/engine"
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// daemon answers the control interface from the engine.
+type daemon struct {
+	cfg     *config.Config
+	engine  *engine.Engine
+	planes  *engine.Planes
+	started time.Time
+}
+
+// Status is control.Daemon.
+func (d *daemon) Status(ctx context.Context) (control.Status, error) {
+	snap, err := d.engine.Snapshot(ctx)
+	if err != nil {
+		return control.Status{}, err
+	}
+	s := control.Status{
+		Version: version(), HostName: d.cfg.HostName,
+		Started: d.started.Round(0), UptimeSeconds: int64(time.Since(d.started).Seconds()),
+		Counters: snap.Counters,
+		Tunnels:  control.Counts{Limit: d.cfg.Limits.Tunnels},
+		Sessions: control.Counts{Limit: d.cfg.Limits.Sessions},
+	}
+	for _, l := range d.engine.Listeners() {
+		s.Listeners = append(s.Listeners, l.String())
+	}
+	for _, t := range snap.Tunnels {
+		switch t.State {
+		case tunnel.Established:
+			s.Tunnels.Up++
+		case tunnel.WaitCtlReply, tunnel.WaitCtlConn:
+			s.Tunnels.SettingUp++
+		case tunnel.Dead, tunnel.Finished:
+			s.Tunnels.Closing++
+		}
+	}
+	for _, c := range snap.Calls {
+		switch c.State {
+		case engine.CallUp:
+			s.Sessions.Up++
+		case engine.CallPending:
+			s.Sessions.SettingUp++
+		case engine.CallClosing, engine.CallEnded:
+			s.Sessions.Closing++
+		}
+	}
+	for _, p := range usedProfiles(d.cfg) {
+		if choice, err := d.planes.Choose(p); err == nil {
+			s.Planes = append(s.Planes, plane(p, choice))
+		}
+	}
+	return s, nil
+}
+
+// Tunnels is control.Daemon.
+func (d *daemon) Tunnels(ctx context.Context) ([]control.Tunnel, error) {
+	snap, err := d.engine.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]control.Tunnel, 0, len(snap.Tunnels))
+	for _, t := range snap.Tunnels {
+		all = append(all, tunnelView(t))
+	}
+	return all, nil
+}
+
+func tunnelView(t engine.TunnelInfo) control.Tunnel {
+	v := control.Tunnel{
+		ID: t.ID, PeerID: t.Peer.TunnelID, Peer: t.Name,
+		PeerAddress: t.Path.Peer, LocalAddress: t.Path.Local,
+		PeerHostName: t.Peer.HostName, PeerVendor: t.Peer.VendorName,
+		Role: control.RoleAcceptor, State: t.State.String(), Since: t.Since.Round(0),
+		Sessions: t.Calls, DataPlane: "userspace",
+		ControlChannel: control.ControlChannel{
+			Sent: t.Stats.Sent, Received: t.Stats.Received, Retransmitted: t.Stats.Retransmitted,
+			Duplicates: t.Stats.Duplicates, OutOfOrder: t.Stats.OutOfOrder, SendQueue: t.Stats.SendQueue,
+			Window: t.Stats.Window, PeerWindow: int(t.Peer.ReceiveWindow), LastReceived: t.Stats.LastReceived.Round(0),
+		},
+	}
+	if t.Initiator {
+		v.Role = control.RoleInitiator
+	}
+	if t.KernelPlane {
+		v.DataPlane = "kernel"
+	}
+	return v
+}
+
+// Sessions is control.Daemon.
+func (d *daemon) Sessions(ctx context.Context) ([]control.Session, error) {
+	snap, err := d.engine.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]control.Session, 0, len(snap.Calls))
+	for _, c := range snap.Calls {
+		all = append(all, sessionView(c))
+	}
+	return all, nil
+}
+
+func sessionView(c engine.CallInfo) control.Session {
+	v := control.Session{
+		ID: c.ID, PeerID: c.PeerID, Tunnel: c.Tunnel, TunnelPeer: c.TunnelName,
+		Name: c.Name, Profile: c.Profile, Direction: c.Params.Direction.String(), Role: "lac",
+		State: c.State.String(), Since: c.Since.Round(0),
+		CalledNumber: c.Params.CalledNumber, CallingNumber: c.Params.CallingNumber,
+		Traffic: control.Traffic{
+			RxPackets: c.Rx.Packets, RxBytes: c.Rx.Bytes, TxPackets: c.Tx.Packets, TxBytes: c.Tx.Bytes,
+		},
+		Sequencing: control.Sequencing{
+			Send: c.SendSequence, Required: c.SequenceRequired,
+			Reordered: c.Sequence.Reordered, Late: c.Sequence.Late, Duplicate: c.Sequence.Duplicate,
+			Lost: c.Sequence.Lost, Overflow: c.Sequence.Overflow, Missing: c.Sequence.MissingNs,
+		},
+	}
+	if c.LNS {
+		v.Role = "lns"
+	}
+	if !c.Served {
+		return v
+	}
+	v.Bridge = c.Kind.String()
+	v.Interface, v.PPPDPID = c.Bridge.Interface, c.Bridge.PID
+	v.LocalAddress, v.RemoteAddress = c.Bridge.LocalIP, c.Bridge.PeerIP
+	s := c.Stats
+	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed
+	v.Traffic.TxErrors = s.DropBadFCS + s.DropMalformed
+	if k := s.Kernel; k != nil {
+		v.Traffic = control.Traffic{
+			RxPackets: k.RxPackets, RxBytes: k.RxBytes, RxErrors: k.RxErrors,
+			TxPackets: k.TxPackets, TxBytes: k.TxBytes, TxErrors: k.TxErrors,
+		}
+		v.Sequencing.Late, v.Sequencing.Reordered = k.RxSeqDiscards, k.RxOOSPackets
+	}
+	return v
+}
+
+// Disconnect is control.Daemon.
+func (d *daemon) Disconnect(ctx context.Context, sel control.Selector) (control.Disconnected, error) {
+	message := disconnectMessage(sel.Reason)
+	if sel.Session != 0 {
+		found, err := d.engine.CloseCall(ctx, sel.Tunnel, sel.Session, tunnel.Cause{
+			Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative, Message: message}})
+		if err == nil && !found {
+			err = fmt.Errorf("%v: %w", sel, control.ErrNotFound)
+		}
+		return control.Disconnected{Sessions: 1}, err
+	}
+	tunnels, calls, err := d.engine.StopTunnels(ctx, func(t engine.TunnelInfo) bool {
+		return sel.All || sel.Peer != "" && t.Name == sel.Peer || sel.Tunnel != 0 && t.ID == sel.Tunnel
+	}, tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNGeneral, Message: message}})
+	if err == nil && tunnels == 0 && !sel.All {
+		err = fmt.Errorf("%v: %w", sel, control.ErrNotFound)
+	}
+	return control.Disconnected{Tunnels: tunnels, Sessions: calls}, err
+}
