@@ -61,7 +61,7 @@ func (n *Net) step(until time.Time) bool {
 			n.now, n.instant = e.at, 0
 		}
 		if n.instant++; n.instant > sameInstantLimit {
-			panic("simnet: a million events at one instant: time does not advance")
+			panic("simnet: too many events at one instant: time does not advance")
 		}
 		e.run(n.now)
 		return true

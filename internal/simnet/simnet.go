@@ -26,7 +26,7 @@ var Start = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // sameInstantLimit bounds the events at one instant of virtual time. A loop in
 // which time does not advance would otherwise never end.
-const sameInstantLimit = 1_000_000
+const sameInstantLimit = 100_000
 
 // Net is a network. It is not safe for use from several goroutines.
 type Net struct {
