@@ -1,0 +1,48 @@
+package pppbridge
+
+import (
+	"sync/atomic"
+	"time"
+
+	"adit/proto/l2tp"
+)
+
+// discard counts frames and throws them away.
+type discard struct {
+	f             *Factory
+	onExit        func(Exit)
+	closed        atomic.Bool
+	frames, bytes atomic.Uint64
+}
+
+func openDiscard(f *Factory, onExit func(Exit)) *discard {
+	f.sup.running.Add(1)
+	return &discard{f: f, onExit: onExit}
+}
+
+func (d *discard) Kind() Kind                   { return Discard }
+func (d *discard) SetACCM(send, receive uint32) {}
+func (d *discard) Info() Info                   { return Info{} }
+
+func (d *discard) Deliver(_ time.Time, frame []byte) {
+	d.frames.Add(1)
+	d.bytes.Add(uint64(len(frame)))
+}
+
+func (d *discard) Stats() Stats {
+	return Stats{FramesIn: d.frames.Load(), BytesIn: d.bytes.Load()}
+}
+
+func (d *discard) Close(reason string) {
+	if d.closed.Swap(true) {
+		return
+	}
+	d.f.sup.poller.Post(func(time.Time) {
+		d.f.sup.running.Add(-1)
+		d.onExit(Exit{
+			Code: -1, Closed: true, Text: reason,
+			Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative},
+			PPP:    &l2tp.PPPDisconnect{Code: l2tp.DisconnectAdministrative},
+		})
+	})
+}

@@ -1,0 +1,122 @@
+package pppbridge
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/kernel"
+)
+
+// Config is what a Factory needs. Poller is required.
+type Config struct {
+	// Poller serves the PTYs, log pipes and exits of every bridge. Somebody
+	// has to be in its Run.
+	Poller *kernel.Poller
+	// Path is pppd's; empty: "pppd" is looked for, see FindPPPD.
+	Path string
+	// StopTimeout is how long pppd has after SIGTERM before SIGKILL; 0: 10 s.
+	StopTimeout time.Duration
+	// Starts is how many pppds may be starting at one time; 0: 8.
+	Starts int
+	// StartsPerSecond limits the rate of starts; 0: no limit.
+	StartsPerSecond int
+	// MaxWaiting bounds the sessions waiting for their start; 0: 4,096.
+	MaxWaiting int
+	// Log is for what belongs to no session; nil: none.
+	Log *logrus.Entry
+}
+
+const (
+	defaultStopTimeout = 10 * time.Second
+	defaultStarts      = 8
+	defaultMaxWaiting  = 4096
+	// settleAfter is how long after its fork a pppd counts as starting, if it
+	// has not said anything on the line before.
+	settleAfter = 2 * time.Second
+)
+
+// Errors of Open.
+var (
+	// ErrClosed says that the Factory was closed.
+	ErrClosed = errors.New("the daemon is stopping")
+	// ErrTooManyStarts says that too many sessions wait for their pppd.
+	ErrTooManyStarts = errors.New("too many sessions are waiting for their pppd to be started")
+)
+
+// Factory opens bridges and looks after their pppds. Its methods may be called
+// from any goroutine.
+type Factory struct {
+	cfg     Config
+	starter *starter
+	sup     *supervisor
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// NewFactory makes a Factory and adds its deadlines to the poller.
+func NewFactory(cfg Config) *Factory {
+	if cfg.StopTimeout <= 0 {
+		cfg.StopTimeout = defaultStopTimeout
+	}
+	if cfg.Starts <= 0 {
+		cfg.Starts = defaultStarts
+	}
+	if cfg.MaxWaiting <= 0 {
+		cfg.MaxWaiting = defaultMaxWaiting
+	}
+	if cfg.Log == nil {
+		cfg.Log = discardLog()
+	}
+	if cfg.Path == "" {
+		cfg.Path = FindPPPD()
+	}
+	f := &Factory{cfg: cfg}
+	f.starter = newStarter(cfg.Starts, cfg.StartsPerSecond, cfg.MaxWaiting)
+	f.sup = newSupervisor(cfg.Poller, cfg.StopTimeout, f.starter)
+	cfg.Poller.AddTimed(f.sup)
+	return f
+}
+
+// Open makes the bridge of a session. It returns at once: the kernel session or
+// the PTY is there, so that no frame of the peer is lost, while a worker starts
+// pppd. onExit is called exactly once if Open returned no error, in the
+// poller's goroutine and never from inside Open or Close; after it, nothing of
+// the bridge is left and Frames is not called any more.
+//
+// A pppd that cannot be started is not an error of Open: onExit tells it.
+func (f *Factory) Open(spec Spec, frames Frames, onExit func(Exit)) (Bridge, error) {
+	f.mu.Lock()
+	closed := f.closed
+	f.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	if spec.Log == nil {
+		spec.Log = discardLog()
+	}
+	switch spec.Kind {
+	case Discard:
+		return openDiscard(f, onExit), nil
+	case PPPDKernel:
+		return openKernel(f, spec, onExit)
+	case PPPDAsync, PPPDSync:
+		return openPTY(f, spec, frames, onExit)
+	}
+	return nil, fmt.Errorf("open a bridge: %v is not a kind of bridge", spec.Kind)
+}
+
+// Running is the number of bridges that are open, with those still stopping.
+func (f *Factory) Running() int { return int(f.sup.running.Load()) }
+
+// Close lets no new bridge be opened. The bridges that are open are their
+// owners' to close; their exits still come.
+func (f *Factory) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+}

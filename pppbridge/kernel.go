@@ -1,0 +1,139 @@
+package pppbridge
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"adit/internal/kernel"
+)
+
+// kernelBridge is pppd on a PPPoX socket: frames never come to us. The socket is
+// opened at once, so the kernel knows the session from the moment it is up; it
+// queues up to a socket buffer of frames until pppd has bound it, but a peer's
+// first Configure-Request in that queue is for nobody and comes again.
+type kernelBridge struct {
+	*pppd
+	handle kernel.Handle // for the end of the session in the kernel
+
+	mu      sync.Mutex // of socket against Stats
+	socket  *kernel.PPPoX
+	last    kernel.L2TPStats // when the session was last there
+	devnull int
+	dropped atomic.Uint64
+}
+
+func openKernel(f *Factory, spec Spec, onExit func(Exit)) (Bridge, error) {
+	devnull, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	x, err := kernel.OpenSession(spec.UDP, spec.Peer, spec.LocalTunnel, spec.PeerTunnel, spec.LocalSession, spec.PeerSession)
+	if err != nil {
+		_ = unix.Close(devnull)
+		return nil, err
+	}
+	k := &kernelBridge{socket: x, devnull: devnull}
+	k.pppd = newPPPD(f, spec, k, onExit)
+	err = k.setOptions()
+	if err == nil {
+		err = k.launch()
+	}
+	if err != nil {
+		_ = x.Close()
+		_ = unix.Close(devnull)
+		return nil, err
+	}
+	return k, nil
+}
+
+// setOptions sets what pppd's plugin will set again from its own words: so that
+// it holds from the first frame, and because the plugin can only turn a thing
+// on.
+func (k *kernelBridge) setOptions() error {
+	s := &k.spec
+	for _, err := range [...]error{
+		k.socket.SetLNSMode(s.LNS),
+		k.socket.SetSendSeq(s.SendSequence),
+		k.socket.SetRecvSeq(s.RequireSequence),
+		k.socket.SetReorderTimeout(s.ReorderTimeout),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if s.KernelDebug != 0 {
+		return k.socket.SetDebug(s.KernelDebug)
+	}
+	return nil
+}
+
+func (k *kernelBridge) Kind() Kind          { return PPPDKernel }
+func (k *kernelBridge) SetACCM(_, _ uint32) {}
+func (k *kernelBridge) Info() Info          { return k.getInfo() }
+func (k *kernelBridge) Close(reason string) { k.stop(reason) }
+func (k *kernelBridge) settled(_ time.Time) {}
+func (k *kernelBridge) socketFD() (fd int)  { k.locked(func() { fd = k.socket.FD() }); return fd }
+func (k *kernelBridge) locked(f func())     { k.mu.Lock(); defer k.mu.Unlock(); f() }
+func (k *kernelBridge) childFiles() (stdin, stdout int, extra []int) {
+	return k.devnull, k.devnull, []int{k.socketFD()}
+}
+
+// Deliver drops: data of a kernel session that still reached us came before the
+// session was there.
+func (k *kernelBridge) Deliver(time.Time, []byte) { k.dropped.Add(1) }
+
+func (k *kernelBridge) forked() {
+	_ = unix.Close(k.devnull)
+	k.devnull = -1
+	// No event is asked for: only the session's end in the kernel is reported.
+	k.handle, _ = k.f.sup.poller.Add(k.socketFD(), 0, sessionHandler{k})
+}
+
+type sessionHandler struct{ k *kernelBridge }
+
+// Ready says that the kernel has ended the session, as it does with all of a
+// tunnel whose socket is closed. pppd sees a hang-up by itself; it is given the
+// time of a stop to act on it.
+func (h sessionHandler) Ready(now time.Time, _ kernel.Events) {
+	h.k.f.sup.poller.Remove(h.k.handle)
+	h.k.expectEnd(now)
+}
+
+func (k *kernelBridge) ended(time.Time) {
+	k.f.sup.poller.Remove(k.handle)
+	k.locked(func() {
+		k.readStats()
+		_ = k.socket.Close()
+	})
+	if k.devnull >= 0 {
+		_ = unix.Close(k.devnull)
+		k.devnull = -1
+	}
+}
+
+func (k *kernelBridge) readStats() (ok bool) {
+	s, err := k.socket.Stats()
+	if err == nil {
+		k.last = s
+	}
+	return err == nil
+}
+
+func (k *kernelBridge) Stats() Stats {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	live := k.readStats()
+	s := Stats{
+		FramesIn: k.last.RxPackets, BytesIn: k.last.RxBytes,
+		FramesOut: k.last.TxPackets, BytesOut: k.last.TxBytes,
+		DropClosed: k.dropped.Load(), LogLinesDropped: k.logDrops.Load(),
+	}
+	if live {
+		last := k.last
+		s.Kernel = &last
+	}
+	return s
+}

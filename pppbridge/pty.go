@@ -1,0 +1,311 @@
+package pppbridge
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"adit/internal/kernel"
+	"adit/proto/ppp"
+)
+
+const (
+	// queueSize bounds what waits for room in the PTY, in octets. The
+	// terminal's own buffer is 8 KiB.
+	queueSize = 32 << 10
+	// readsPerEvent bounds how long one busy session keeps the poller.
+	readsPerEvent = 8
+)
+
+// ptyBridge is pppd on the slave of a pseudo-terminal.
+type ptyBridge struct {
+	*pppd
+	frames Frames
+	pty    *kernel.PTY
+	codec  ptyCodec
+
+	// out builds frames for the peer, behind their headroom; poller only.
+	out []byte
+
+	// mu is between the goroutine of Deliver and the poller, which takes it
+	// only at the start, at the end and while the terminal is full.
+	mu      sync.Mutex
+	master  int           // -1: closed
+	handle  kernel.Handle // of the master
+	holding bool          // pppd does not listen yet
+	armed   bool          // the poller waits for room
+	queue   []byte        // cap queueSize, never reallocated
+	sent    int           // octets of queue that are written
+
+	count ptyCounters
+}
+
+type ptyCounters struct {
+	framesIn, bytesIn, framesOut, bytesOut     atomic.Uint64
+	queueFull, tooLong, closed, malformed, cut atomic.Uint64
+}
+
+// ptyCodec is what differs between asynchronous and synchronous terminals.
+type ptyCodec interface {
+	// append adds frame to the queue as it goes into the terminal; the caller
+	// has made sure of room for room(len(frame)).
+	append(dst, frame []byte) []byte
+	room(n int) int
+	// piece is how much of the queue the next write takes.
+	piece(queue []byte) int
+	// decode takes what was read, and calls emit for each frame.
+	decode(b *ptyBridge, in []byte)
+	setACCM(send uint32)
+	stats(*Stats)
+}
+
+func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, error) {
+	pty, err := kernel.OpenPTY()
+	if err != nil {
+		return nil, err
+	}
+	b := &ptyBridge{
+		frames: frames, pty: pty, master: pty.Master, holding: true,
+		out:   make([]byte, Headroom+MaxFrame+2),
+		queue: make([]byte, 0, queueSize),
+	}
+	b.pppd = newPPPD(f, spec, b, onExit)
+	if spec.Kind == PPPDSync {
+		b.codec = &syncCodec{}
+		err = pty.SetHDLC()
+	} else {
+		b.codec = newAsyncCodec(b.out[Headroom:])
+	}
+	if err == nil {
+		b.handle, err = f.sup.poller.Add(pty.Master, 0, b)
+	}
+	if err == nil {
+		err = b.launch()
+	}
+	if err != nil {
+		f.sup.poller.Remove(b.handle)
+		pty.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *ptyBridge) Kind() Kind          { return b.spec.Kind }
+func (b *ptyBridge) Info() Info          { return b.getInfo() }
+func (b *ptyBridge) Close(reason string) { b.stop(reason) }
+
+// SetACCM sets what is escaped towards pppd. What pppd escapes needs no map: a
+// PTY inserts nothing, so every octet from it is data.
+func (b *ptyBridge) SetACCM(send, _ uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.codec.setACCM(send)
+}
+
+func (b *ptyBridge) childFiles() (stdin, stdout int, extra []int) {
+	return b.pty.Slave, b.pty.Slave, nil
+}
+
+// forked: our copy of the slave is closed, so that the master sees the hang-up
+// when pppd is gone.
+func (b *ptyBridge) forked() {
+	b.pty.CloseSlave()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = b.f.sup.poller.Modify(b.handle, kernel.Readable)
+}
+
+// settled: pppd has its line discipline on the slave, so what was held for it
+// can go. Before that it would have been thrown away in the change.
+func (b *ptyBridge) settled(time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.holding = false
+	b.write()
+}
+
+// Deliver frames and writes, or queues.
+func (b *ptyBridge) Deliver(_ time.Time, frame []byte) {
+	if len(frame) > MaxFrame || len(frame) == 0 {
+		b.count.tooLong.Add(1)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.master < 0 {
+		b.count.closed.Add(1)
+		return
+	}
+	if len(b.queue)+b.codec.room(len(frame)) > cap(b.queue) && !b.compact(len(frame)) {
+		b.count.queueFull.Add(1)
+		return
+	}
+	b.queue = b.codec.append(b.queue, frame)
+	b.count.framesIn.Add(1)
+	b.count.bytesIn.Add(uint64(len(frame)))
+	if !b.holding && !b.armed {
+		b.write()
+	}
+}
+
+// compact moves what is not written yet to the front.
+func (b *ptyBridge) compact(n int) bool {
+	if b.sent == 0 {
+		return false
+	}
+	b.queue = b.queue[:copy(b.queue, b.queue[b.sent:])]
+	b.sent = 0
+	return len(b.queue)+b.codec.room(n) <= cap(b.queue)
+}
+
+// write puts into the terminal what it takes, and has the poller wait for room
+// if that was not all.
+func (b *ptyBridge) write() {
+	if b.master < 0 {
+		return
+	}
+	for b.sent < len(b.queue) {
+		rest := b.queue[b.sent:]
+		n, err := unix.Write(b.master, rest[:b.codec.piece(rest)])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n > 0 {
+			b.sent += n
+			continue
+		}
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
+			// pppd is gone, and its exit is on its way.
+			break
+		}
+		b.arm(true)
+		return
+	}
+	b.queue, b.sent = b.queue[:0], 0
+	b.arm(false)
+}
+
+func (b *ptyBridge) arm(on bool) {
+	if b.armed == on {
+		return
+	}
+	ev := kernel.Readable
+	if on {
+		ev |= kernel.Writable
+	}
+	if b.f.sup.poller.Modify(b.handle, ev) == nil {
+		b.armed = on
+	}
+}
+
+// Ready serves the master.
+func (b *ptyBridge) Ready(now time.Time, ev kernel.Events) {
+	if ev&kernel.Writable != 0 {
+		b.mu.Lock()
+		b.write()
+		b.mu.Unlock()
+	}
+	if ev&^kernel.Writable == 0 {
+		return
+	}
+	if b.state < stateRunning {
+		return // nobody has opened the slave but us
+	}
+	if b.read(readsPerEvent) {
+		b.settle(now)
+	}
+	if ev&kernel.HangUp != 0 && ev&kernel.Readable == 0 {
+		// The last slave is closed: pppd is ending, or its end is on its way.
+		// Not watched any more, or the hang-up would be reported for ever.
+		b.f.sup.poller.Remove(b.handle)
+		b.expectEnd(now)
+	}
+}
+
+// read takes at most n pieces from the master and says whether a frame came.
+func (b *ptyBridge) read(n int) (got bool) {
+	before := b.count.framesOut.Load()
+	for range n {
+		k, err := unix.Read(b.pty.Master, b.f.sup.scratch[:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || k <= 0 {
+			break // empty, or EIO after the last slave was closed
+		}
+		b.codec.decode(b, b.f.sup.scratch[:k])
+	}
+	if b.count.framesOut.Load() == before {
+		return false
+	}
+	b.frames.Flush()
+	return true
+}
+
+// emit sends a frame that is at out[Headroom:] already, n octets of it.
+func (b *ptyBridge) emit(n int) {
+	b.count.framesOut.Add(1)
+	b.count.bytesOut.Add(uint64(n))
+	b.frames.SendFrame(b.out[:Headroom+n])
+}
+
+func (b *ptyBridge) ended(time.Time) {
+	b.f.sup.poller.Remove(b.handle)
+	if b.pid != 0 {
+		b.read(64) // its last frames, as an LCP Terminate-Ack
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.master = -1
+	b.queue = nil
+	b.pty.Close()
+}
+
+func (b *ptyBridge) Stats() Stats {
+	c := &b.count
+	s := Stats{
+		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(),
+		FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(),
+		DropQueueFull: c.queueFull.Load(), DropTooLong: c.tooLong.Load(), DropClosed: c.closed.Load(),
+		DropMalformed: c.malformed.Load(), SplitMerged: c.cut.Load(), LogLinesDropped: b.logDrops.Load(),
+	}
+	b.codec.stats(&s)
+	return s
+}
+
+// asyncCodec is RFC 1662's octet-stuffed framing.
+type asyncCodec struct {
+	enc ppp.Encoder
+	dec *ppp.Decoder
+}
+
+func newAsyncCodec(buf []byte) *asyncCodec {
+	c := &asyncCodec{dec: &ppp.Decoder{}}
+	c.dec.SetBuffer(buf)
+	c.dec.SetACCM(0)
+	return c
+}
+
+func (c *asyncCodec) append(dst, frame []byte) []byte { return c.enc.AppendFrame(dst, frame) }
+func (c *asyncCodec) room(n int) int                  { return ppp.MaxEncodedLen(n) }
+func (c *asyncCodec) piece(queue []byte) int          { return len(queue) }
+func (c *asyncCodec) setACCM(send uint32)             { c.enc.SetACCM(send) }
+
+// decode: the decoder builds frames in out, behind the headroom.
+func (c *asyncCodec) decode(b *ptyBridge, in []byte) {
+	for len(in) > 0 {
+		var frame []byte
+		if frame, in = c.dec.Decode(in); frame != nil {
+			b.emit(len(frame))
+		}
+	}
+}
+
+func (c *asyncCodec) stats(s *Stats) {
+	k := c.dec.Counters()
+	s.DropBadFCS = k.BadFCS + k.Aborted + k.TooShort
+	s.DropTooLong += k.TooLong
+}
