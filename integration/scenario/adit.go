@@ -1,0 +1,158 @@
+package scenario
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"adit/internal/control"
+)
+
+// BinaryVariable names the adit binary under test.
+const BinaryVariable = "ADIT_BIN"
+
+// AditDaemon is a running adit.
+type AditDaemon struct {
+	*Process
+	// Dir holds its files; Config and Socket are its configuration file and
+	// control socket.
+	Dir, Config, Socket string
+
+	ns *NS
+}
+
+var controlTable = regexp.MustCompile(`(?m)^\s*\[\s*control\s*\]`)
+
+// Adit starts the adit binary of ADIT_BIN in a namespace with a configuration
+// in TOML, and waits until it answers on its control socket. The socket's path
+// is added to the configuration, which must have no [control] table.
+func Adit(t TB, ns *NS, config string) *AditDaemon {
+	t.Helper()
+	d := NewAdit(t, ns, config)
+	d.Restart(t)
+	return d
+}
+
+// NewAdit prepares what Adit starts; Restart starts it.
+func NewAdit(t TB, ns *NS, config string) *AditDaemon {
+	t.Helper()
+	if _, err := os.Stat(os.Getenv(BinaryVariable)); err != nil {
+		t.Fatalf("%s does not name the adit binary: %v", BinaryVariable, err)
+	}
+	if controlTable.MatchString(config) {
+		t.Fatalf("the [control] table of a scenario's configuration is written by Adit")
+	}
+	// Not t.TempDir: a unix socket's path must be shorter than 108 octets.
+	dir, err := os.MkdirTemp("", "adit-")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	d := &AditDaemon{Dir: dir, Config: filepath.Join(dir, "adit.toml"), Socket: filepath.Join(dir, "adit.sock"), ns: ns}
+	d.WriteConfig(t, config)
+	return d
+}
+
+// WriteConfig replaces the configuration file, for a later reload or restart.
+func (d *AditDaemon) WriteConfig(t TB, config string) {
+	t.Helper()
+	text := fmt.Sprintf("%s\n[control]\nsocket = %q\n", config, d.Socket)
+	if err := os.WriteFile(d.Config, []byte(text), 0o600); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// Restart starts the daemon, again if need be (after Stop or KillHard).
+func (d *AditDaemon) Restart(t TB) {
+	t.Helper()
+	if d.Process != nil {
+		if done, _ := d.Exited(); !done {
+			d.Stop(t)
+		}
+	}
+	d.Process = d.ns.Start(t, "adit-"+d.ns.Label, os.Getenv(BinaryVariable), "run", "-c", d.Config)
+	WaitFor(t, time.Minute, "adit to answer on its control socket", func() bool {
+		if done, err := d.Exited(); done {
+			t.Fatalf("adit ended at its start: %v\n%s", err, d.tail(20))
+		}
+		_, err := d.Command("status", "--json")
+		return err == nil
+	})
+}
+
+// Command runs an adit command against the daemon and returns what it printed.
+// The error holds what it printed to standard error.
+func (d *AditDaemon) Command(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
+	defer cancel()
+	args = append(args, "--socket", d.Socket)
+	out, err := exec.CommandContext(ctx, os.Getenv(BinaryVariable), args...).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+		}
+		return string(out), fmt.Errorf("adit %s: %w", strings.Join(args, " "), err)
+	}
+	return string(out), nil
+}
+
+// JSON runs an adit command with --json and decodes what it prints.
+func (d *AditDaemon) JSON(t TB, into any, args ...string) {
+	t.Helper()
+	out, err := d.Command(append(args, "--json")...)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		t.Fatalf("adit %s --json: %v in %q", strings.Join(args, " "), err, out)
+	}
+}
+
+// Status, Tunnels and Sessions ask the daemon.
+func (d *AditDaemon) Status(t TB) (s control.Status) {
+	t.Helper()
+	d.JSON(t, &s, "status")
+	return s
+}
+
+// Tunnels of the daemon, in the order of their IDs.
+func (d *AditDaemon) Tunnels(t TB) (all []control.Tunnel) {
+	t.Helper()
+	d.JSON(t, &all, "tunnels")
+	return all
+}
+
+// Sessions of the daemon.
+func (d *AditDaemon) Sessions(t TB) (all []control.Session) {
+	t.Helper()
+	d.JSON(t, &all, "sessions")
+	return all
+}
+
+// WaitSessions waits until exactly so many sessions are up and none is on its
+// way up or down, and returns them.
+func (d *AditDaemon) WaitSessions(t TB, timeout time.Duration, count int) []control.Session {
+	t.Helper()
+	var last control.Status
+	if !Eventually(timeout, func() bool {
+		last = d.Status(t)
+		n := last.Sessions
+		return n.Up == count && n.SettingUp == 0 && n.Closing == 0
+	}) {
+		t.Fatalf("waited %s in vain for %d sessions of adit in %s; there are %d up, %d setting up, %d closing",
+			timeout, count, d.ns.Name, last.Sessions.Up, last.Sessions.SettingUp, last.Sessions.Closing)
+	}
+	return d.Sessions(t)
+}
