@@ -117,8 +117,10 @@ func (c *Channel) transmitNew(send func(packet []byte)) {
 	}
 }
 
+// sendable says whether a message waits and the window has room. The congestion
+// window never exceeds the peer's, so it stands for both.
 func (c *Channel) sendable() bool {
-	return c.sent < len(c.queue) && c.sent < min(c.window.cwnd, c.peerWindow)
+	return c.sent < len(c.queue) && c.sent < c.window.cwnd
 }
 
 // emit puts a message on the wire.
