@@ -2,11 +2,10 @@ package kernel
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"strconv"
 	"unsafe"
-
-	"net"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,8 +76,8 @@ func LocalAddr(fd int) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// noescape-free helper: addrOf reads a kernel-written socket address without
-// allocating. IPv4-mapped IPv6 addresses come out as IPv4.
+// addrOf reads a socket address that the kernel wrote, without allocating.
+// IPv4-mapped IPv6 addresses come out as IPv4.
 func addrOf(raw *unix.RawSockaddrInet6) netip.AddrPort {
 	port := func(p *uint16) uint16 { b := (*[2]byte)(unsafe.Pointer(p)); return uint16(b[0])<<8 | uint16(b[1]) }
 	switch raw.Family {
@@ -86,8 +85,7 @@ func addrOf(raw *unix.RawSockaddrInet6) netip.AddrPort {
 		r4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
 		return netip.AddrPortFrom(netip.AddrFrom4(r4.Addr), port(&r4.Port))
 	case unix.AF_INET6:
-		// A zone would be a string, so an allocation; zones are resolved
-		// through Received.Scope.
+		// A zone would be a string, so an allocation: see Received.Scope.
 		return netip.AddrPortFrom(netip.AddrFrom16(raw.Addr).Unmap(), port(&raw.Port))
 	}
 	return netip.AddrPort{}
