@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/pppbridge"
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// CallState is what the engine knows of a call beyond the state machine: the
+// life of its bridge.
+type CallState uint8
+
+// The states of a call.
+const (
+	CallPending CallState = iota // requested or placed
+	CallUp                       // established, bridge running
+	CallClosing                  // over for L2TP, the bridge is still ending
+	CallEnded                    // nothing is left
+)
+
+// String is the state's name for people.
+func (s CallState) String() string {
+	switch s {
+	case CallPending:
+		return "setting up"
+	case CallUp:
+		return "up"
+	case CallClosing:
+		return "closing"
+	case CallEnded:
+		return "ended"
+	}
+	return fmt.Sprintf("CallState(%d)", uint8(s))
+}
+
+// Call is one session of a tunnel, with what its PPP frames go to. Roles get it
+// as a handle. Its fields are for a Handler's methods only.
+type Call struct {
+	// ID and PeerID are the Session IDs, ours and the peer's; 0: not known yet.
+	ID, PeerID uint16
+	// LNS says that this end is the LNS of the call; known once it is up.
+	LNS bool
+	// Params is what ICRQ to ICCN, or OCRQ to OCCN, said.
+	Params tunnel.Call
+
+	tunnel  *Tunnel
+	spec    *CallSpec // nil until accepted
+	log     *logrus.Entry
+	state   CallState
+	placed  bool      // by us
+	counted bool      // in Engine.sessions
+	since   time.Time // in state
+	cause   tunnel.Cause
+	data    *dataSession
+	bridge  pppbridge.Bridge
+}
+
+// Tunnel is the tunnel that the call belongs to.
+func (c *Call) Tunnel() *Tunnel { return c.tunnel }
+
+// Placed says that we placed the call, and the peer did not ask for it.
+func (c *Call) Placed() bool { return c.placed }
+
+// Spec is what the role gave in Accept or PlaceCall.
+func (c *Call) Spec() *CallSpec { return c.spec }
+
+// Log is the call's log entry, with its fields.
+func (c *Call) Log() *logrus.Entry { return c.log }
+
+// Accept answers CallRequested. It may be called from any goroutine.
+func (c *Call) Accept(spec *CallSpec) {
+	c.tunnel.shard.post(func() {
+		if c.state != CallPending {
+			spec.release()
+			return
+		}
+		c.spec = spec
+		answer := c.Params
+		answer.SequencingRequired = spec.SequencingRequired
+		c.tunnel.step(tunnel.AcceptCall{Session: c.ID, Ref: c, Connected: true, Call: answer})
+	})
+}
+
+// Reject answers CallRequested with a CDN. It may be called from any goroutine.
+func (c *Call) Reject(cause tunnel.Cause) {
+	c.tunnel.shard.post(func() {
+		if c.state == CallPending {
+			c.tunnel.step(tunnel.RejectCall{Session: c.ID, Cause: cause})
+		}
+	})
+}
+
+// Close ends the call with a CDN. It may be called from any goroutine.
+func (c *Call) Close(cause tunnel.Cause) {
+	c.tunnel.shard.post(func() { c.close(cause) })
+}
+
+func (c *Call) close(cause tunnel.Cause) {
+	if c.state == CallPending || c.state == CallUp {
+		c.tunnel.step(tunnel.CloseCall{Session: c.ID, Cause: cause})
+	}
+}
+
+func (c *Call) setState(s CallState) { c.state, c.since = s, time.Now() }
+
+// callRequested begins the engine's side of a call that the peer wants.
+func (t *Tunnel) callRequested(a tunnel.CallRequested) {
+	c := &Call{tunnel: t, ID: a.Session, Params: a.Call, since: time.Now()}
+	c.log = t.log.WithField("session", c.ID)
+	t.calls[c.ID] = c
+	if !t.shard.engine.takeSession() {
+		t.step(tunnel.RejectCall{Session: c.ID, Cause: tunnel.Cause{Result: l2tp.ResultCode{
+			Result: l2tp.CDNNoFacilitiesTemporary, Message: "no more sessions are accepted at present"}}})
+		c.log.Warn("call refused: limits.sessions is reached")
+		return
+	}
+	c.counted = true
+	t.spec.Handler.CallRequested(c)
+}
+
+// callPlaced notes the Session ID of a call of ours.
+func (t *Tunnel) callPlaced(a tunnel.CallPlaced) {
+	c := a.Ref.(*Call)
+	delete(t.placed, c)
+	c.ID = a.Session
+	c.log = c.log.WithField("session", c.ID)
+	t.calls[c.ID] = c
+}
+
+// callUp starts the bridge of a call that is established.
+func (t *Tunnel) callUp(a tunnel.CallUp) {
+	c := a.Ref.(*Call)
+	c.PeerID, c.LNS, c.Params = a.PeerSession, a.LNS, a.Call
+	c.log = c.log.WithField("peer_session", c.PeerID)
+	c.setState(CallUp)
+	if err := t.startBridge(c); err != nil {
+		t.shard.engine.counters.inc(BridgeFailed)
+		c.log.WithError(err).Error("the session cannot be served")
+		t.step(tunnel.CloseCall{Session: c.ID, Cause: tunnel.Cause{Result: l2tp.ResultCode{
+			Result: l2tp.CDNNoFacilitiesTemporary, Message: "no PPP service: see the log of the other end"}}})
+		return
+	}
+	t.shard.engine.counters.inc(CallsUp)
+	c.log.WithField("bridge", c.bridge.Kind().String()).Info("session is up")
+	t.spec.Handler.CallUp(c)
+}
+
+// callDown begins the end of a call: L2TP is done with it, its bridge may not be.
+func (t *Tunnel) callDown(a tunnel.CallDown) {
+	c, _ := a.Ref.(*Call)
+	if c == nil {
+		c = t.calls[a.Session]
+	}
+	if c == nil || c.state >= CallClosing {
+		return
+	}
+	if c.state == CallPending {
+		t.shard.engine.counters.inc(CallsFailed)
+	}
+	c.cause = a.Cause
+	t.slot.set(c.ID, nil)
+	c.log.WithField("cause", causeText(a.Cause, l2tp.TypeCDN)).Info("session is down")
+	if c.bridge != nil {
+		c.setState(CallClosing)
+		c.bridge.Close(closeReason(a.Cause))
+		return
+	}
+	t.finish(c, a.Cause)
+}
+
+// bridgeEnded is told once for each bridge that was started, on the shard.
+func (c *Call) bridgeEnded(exit pppbridge.Exit) {
+	t := c.tunnel
+	c.bridge = nil
+	t.bridges--
+	if c.state == CallClosing {
+		t.finish(c, c.cause)
+		return
+	}
+	c.log.WithField("exit", exit.Text).Info("PPP ended")
+	c.close(tunnel.Cause{Result: exit.Result, PPP: exit.PPP})
+}
+
+// finish is the very end of a call.
+func (t *Tunnel) finish(c *Call, cause tunnel.Cause) {
+	c.setState(CallEnded)
+	delete(t.placed, c)
+	if t.calls[c.ID] == c {
+		delete(t.calls, c.ID)
+	}
+	if c.counted {
+		c.counted = false
+		t.shard.engine.giveSession()
+	}
+	if c.spec != nil {
+		c.spec.release()
+	}
+	t.spec.Handler.CallDown(c, cause)
+}
+
+// linkInfo passes the ACCMs that the LNS negotiated to the bridge.
+func (c *Call) linkInfo(send, recv uint32) {
+	c.log.WithFields(logrus.Fields{"send_accm": fmt.Sprintf("%08x", send), "recv_accm": fmt.Sprintf("%08x", recv)}).Debug("SLI")
+	if c.bridge != nil {
+		c.bridge.SetACCM(send, recv)
+	}
+}
+
+// wanErrors logs what the LAC says of its line.
+func (c *Call) wanErrors(e l2tp.CallErrors) {
+	c.log.WithField("errors", fmt.Sprintf("%+v", e)).Info("line errors reported by the LAC")
+}

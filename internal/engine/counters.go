@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// Counter names one of the engine's event counts. Packets are never logged one
+// by one; each that is dropped is counted here under its reason.
+type Counter uint8
+
+// The counters.
+const (
+	ControlReceived    Counter = iota // control messages from the sockets
+	ControlSent                       // control messages put on the wire
+	DataReceived                      // data messages in the userspace plane
+	DataSent                          // data messages out of the userspace plane
+	SendFailed                        // the kernel refused a packet (retransmission covers control)
+	DropShort                         // shorter than its header, or a header no message may have
+	DropVersion                       // L2F, L2TPv3, or no version that exists
+	DropMalformed                     // a control message that does not parse, outside any tunnel
+	DropUnknownTunnel                 // no tunnel has that ID
+	DropUnknownSession                // no session has that ID
+	DropWrongPeer                     // the tunnel exists, the sender is not its peer
+	DropInboxFull                     // more control messages than the shard could take
+	DropNotSCCRQ                      // Tunnel ID 0, but no SCCRQ
+	DropKernelPlane                   // a data message for the kernel plane that came to userspace
+	DropNoBridge                      // data for a session whose bridge is not there yet
+	DropControlState                  // ignored by the state machine (duplicate, wrong state, ...)
+	RefusedPeer                       // SCCRQ of a peer that no configuration matches
+	RefusedLimit                      // SCCRQ above a limit
+	RefusedParse                      // SCCRQ that section 4.1 says to refuse
+	TieLost                           // our SCCRQ withdrawn in favour of the peer's
+	TieWon                            // the peer's SCCRQ ignored in favour of ours
+	TunnelsAccepted                   // tunnels begun by a peer
+	TunnelsDialled                    // tunnels begun by us
+	TunnelsFailed                     // tunnels that ended before they were established
+	CallsUp                           // sessions that were established
+	CallsFailed                       // sessions that ended before they were established
+	BridgeFailed                      // sessions whose pppd or kernel socket could not be started
+	numCounters
+)
+
+var counterNames = [numCounters]string{
+	"control_received", "control_sent", "data_received", "data_sent", "send_failed",
+	"drop_short", "drop_version", "drop_malformed", "drop_unknown_tunnel", "drop_unknown_session",
+	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_kernel_plane", "drop_no_bridge",
+	"drop_control_state", "refused_peer", "refused_limit", "refused_parse", "tie_lost", "tie_won",
+	"tunnels_accepted", "tunnels_dialled", "tunnels_failed", "calls_up", "calls_failed", "bridge_failed",
+}
+
+func (c Counter) String() string {
+	if c < numCounters {
+		return counterNames[c]
+	}
+	return fmt.Sprintf("counter(%d)", uint8(c))
+}
+
+// counters are written by readers and shards and read by anybody.
+type counters [numCounters]atomic.Uint64
+
+func (c *counters) inc(n Counter)           { c[n].Add(1) }
+func (c *counters) add(n Counter, d uint64) { c[n].Add(d) }
+
+// byName is a copy for people and programs.
+func (c *counters) byName() map[string]uint64 {
+	m := make(map[string]uint64, numCounters)
+	for i := range c {
+		m[Counter(i).String()] = c[i].Load()
+	}
+	return m
+}

@@ -1,0 +1,362 @@
+// Package engine runs the protocol over real sockets: shards own the tunnels,
+// readers move the packets, and the roles (lns, lac) decide. See
+// docs/ARCHITECTURE.md for the way of a control message and of a data frame.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/kernel"
+	"adit/pppbridge"
+	"adit/proto/l2tp"
+	"adit/proto/sequence"
+	"adit/proto/tunnel"
+)
+
+// Options say how an Engine is built.
+type Options struct {
+	// Shards is a power of two; 0 means 1. There are as many readers.
+	Shards int
+	Limits Limits
+	Log    *logrus.Entry
+	// Acceptor is asked about SCCRQs; nil refuses all.
+	Acceptor Acceptor
+	// PPPD says how pppds are started; the engine gives it its poller.
+	PPPD pppbridge.Config
+	// Rand is the source of IDs, challenges and random vectors; nil:
+	// crypto/rand. A test gives its own.
+	Rand io.Reader
+}
+
+// Engine holds the shards, the sockets and the table between them.
+type Engine struct {
+	opt      Options
+	log      *logrus.Entry
+	shards   []*shard
+	readers  []*reader
+	bridging *kernel.Poller // PTYs, pppd's log lines and exits
+	bridges  bridges
+	buffers  *sequence.Buffers
+	table    table
+	counters counters
+	wg       sync.WaitGroup
+	nextDial atomic.Uint32
+	nextRead atomic.Uint32
+	closing  atomic.Bool
+
+	tunnels, sessions, halfOpen atomic.Int64
+
+	mu      sync.Mutex
+	sockets map[netip.AddrPort]*socket
+	perPeer map[netip.Addr]int
+	dials   map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
+}
+
+// dialled is an SCCRQ of ours that has had no answer yet.
+type dialled struct {
+	peer netip.Addr
+	tie  []byte
+}
+
+// reorderBuffers bounds the frames that all reorder queues hold together: at
+// most 32 MiB.
+const reorderBuffers = 16384
+
+// ErrLimit is returned when one of Limits is reached.
+var ErrLimit = errors.New("the limit on tunnels is reached")
+
+// bridges is what the engine needs of a pppbridge.Factory.
+type bridges interface {
+	Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit func(pppbridge.Exit)) (pppbridge.Bridge, error)
+	Running() int
+	Close()
+}
+
+// New makes an engine and starts its goroutines: one per shard, one per reader
+// and one for the bridges, whatever the number of tunnels and sessions.
+func New(opt Options) (*Engine, error) {
+	e, err := newEngine(opt)
+	if err != nil {
+		return nil, err
+	}
+	if e.bridging, err = kernel.NewPoller(); err != nil {
+		return nil, err
+	}
+	opt.PPPD.Poller = e.bridging
+	e.bridges = pppbridge.NewFactory(opt.PPPD)
+	for range e.shards {
+		r, err := newReader(e)
+		if err != nil {
+			return nil, err
+		}
+		e.readers = append(e.readers, r)
+	}
+	e.wg.Go(func() { e.serve("bridges", e.bridging) })
+	for _, r := range e.readers {
+		e.wg.Go(func() { e.serve("sockets", r.poller) })
+	}
+	e.start()
+	return e, nil
+}
+
+// newEngine makes the part of an engine that needs no system call.
+func newEngine(opt Options) (*Engine, error) {
+	opt.Shards = max(opt.Shards, 1)
+	if opt.Shards&(opt.Shards-1) != 0 {
+		return nil, fmt.Errorf("the number of shards must be a power of two, not %d", opt.Shards)
+	}
+	if opt.Rand == nil {
+		opt.Rand = rand.Reader
+	}
+	if opt.Log == nil {
+		discard := logrus.New()
+		discard.SetOutput(io.Discard)
+		opt.Log = logrus.NewEntry(discard)
+	}
+	e := &Engine{
+		opt:     opt,
+		log:     opt.Log,
+		sockets: make(map[netip.AddrPort]*socket),
+		perPeer: make(map[netip.Addr]int),
+		dials:   make(map[*Tunnel]dialled),
+		buffers: sequence.NewBuffers(reorderBuffers),
+	}
+	for i := range opt.Shards {
+		e.shards = append(e.shards, newShard(e, i))
+	}
+	return e, nil
+}
+
+// start begins the shards' loops.
+func (e *Engine) start() {
+	for _, s := range e.shards {
+		e.wg.Go(s.run)
+	}
+}
+
+// Listen opens a socket on which tunnels are accepted.
+func (e *Engine) Listen(addr netip.AddrPort) error {
+	s, err := e.socketFor(addr)
+	if err != nil {
+		return err
+	}
+	s.accepting.Store(true)
+	return nil
+}
+
+// Listeners returns the addresses on which tunnels are accepted.
+func (e *Engine) Listeners() []netip.AddrPort {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []netip.AddrPort
+	for _, s := range e.sockets {
+		if s.accepting.Load() {
+			all = append(all, s.local)
+		}
+	}
+	return all
+}
+
+// Dial begins a tunnel to peer from the address local, whose port may be 0. The
+// outcome comes through spec.Handler.
+func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
+	sock, err := e.socketFor(local)
+	if err != nil {
+		return err
+	}
+	return e.dialPath(Path{via: sock, Local: sock.local, Peer: peer}, spec)
+}
+
+func (e *Engine) dialPath(path Path, spec *TunnelSpec) error {
+	if !e.enter(path.Peer.Addr(), false) {
+		return ErrLimit
+	}
+	s := e.shards[int(e.nextDial.Add(1))%len(e.shards)]
+	if !s.post(func() { s.dial(path, spec) }) {
+		e.exit(path.Peer.Addr())
+		return errors.New("the engine is shutting down")
+	}
+	return nil
+}
+
+// Close ends every tunnel with a StopCCN and every bridge, waits until the
+// peers have acknowledged or ctx ends, and frees all.
+func (e *Engine) Close(ctx context.Context) {
+	e.closing.Store(true)
+	cause := tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNShuttingDown, Message: "adit is shutting down"}}
+	for _, s := range e.shards {
+		s.post(func() { s.stopAll(cause) })
+	}
+	for !e.drained(ctx) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	for _, s := range e.shards {
+		s.post(func() { s.quit = true })
+	}
+	e.bridges.Close()
+	if e.bridging == nil {
+		e.wg.Wait()
+		return
+	}
+	e.bridging.Stop()
+	for _, r := range e.readers {
+		r.poller.Stop()
+	}
+	e.wg.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.sockets {
+		s.free()
+	}
+	e.bridging.Close()
+	for _, r := range e.readers {
+		r.poller.Close()
+	}
+}
+
+// serve is the goroutine of a poller.
+func (e *Engine) serve(what string, p *kernel.Poller) {
+	if err := p.Run(); err != nil {
+		e.log.WithError(err).Errorf("the loop that serves %s has failed: adit must be started again", what)
+	}
+}
+
+// drained says whether every tunnel has said its last word and no bridge runs.
+func (e *Engine) drained(ctx context.Context) bool {
+	done := e.bridges.Running() == 0
+	_ = e.ask(ctx, func(s *shard) { done = done && s.quiet() })
+	return done
+}
+
+// ask runs f on every shard, one after the other, and waits for each.
+func (e *Engine) ask(ctx context.Context, f func(*shard)) error {
+	for _, s := range e.shards {
+		done := make(chan struct{})
+		if !s.post(func() { f(s); close(done) }) {
+			continue
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// socketFor returns the socket bound to addr, made now if there is none.
+// Port 0 is a socket with a port of the kernel's choice, shared by all who ask
+// for the same address.
+func (e *Engine) socketFor(addr netip.AddrPort) (*socket, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.sockets[addr]; s != nil {
+		return s, nil
+	}
+	s, err := openSocket(e, e.reader(), addr)
+	if err != nil {
+		return nil, err
+	}
+	e.sockets[addr] = s
+	return s, nil
+}
+
+// reader returns the next reader in turn.
+func (e *Engine) reader() *reader {
+	return e.readers[int(e.nextRead.Add(1))%len(e.readers)]
+}
+
+// enter counts a tunnel in, unless a limit is reached.
+func (e *Engine) enter(peer netip.Addr, accepted bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := &e.opt.Limits
+	switch {
+	case e.closing.Load(),
+		e.tunnels.Load() >= int64(l.Tunnels),
+		e.perPeer[peer] >= l.TunnelsPerPeer,
+		accepted && e.halfOpen.Load() >= int64(l.HalfOpen):
+		return false
+	}
+	e.tunnels.Add(1)
+	e.perPeer[peer]++
+	if accepted {
+		e.halfOpen.Add(1)
+	}
+	return true
+}
+
+// exit counts a tunnel out.
+func (e *Engine) exit(peer netip.Addr) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tunnels.Add(-1)
+	if e.perPeer[peer]--; e.perPeer[peer] <= 0 {
+		delete(e.perPeer, peer)
+	}
+}
+
+// settled says that a tunnel is half open no more: it is up, or over.
+func (e *Engine) settled(t *Tunnel) {
+	e.forget(t)
+	if t.halfOpen {
+		t.halfOpen = false
+		e.halfOpen.Add(-1)
+	}
+}
+
+func (e *Engine) takeSession() bool {
+	if e.sessions.Add(1) > int64(e.opt.Limits.Sessions) {
+		e.sessions.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (e *Engine) giveSession() { e.sessions.Add(-1) }
+
+// sendControl puts a control message on the wire.
+func (e *Engine) sendControl(path *Path, packet []byte) {
+	e.counters.inc(ControlSent)
+	if err := path.via.send(packet, path); err != nil {
+		e.counters.inc(SendFailed)
+	}
+}
+
+// remember notes an SCCRQ of ours for the tie breaker; forget drops it.
+func (e *Engine) remember(t *Tunnel, tie []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.dials[t] = dialled{peer: t.path.Peer.Addr(), tie: append([]byte(nil), tie...)}
+}
+
+func (e *Engine) forget(t *Tunnel) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.dials, t)
+}
+
+// rival returns a tunnel that we are dialling to peer, with its tie breaker.
+func (e *Engine) rival(peer netip.Addr) (*Tunnel, []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for t, d := range e.dials {
+		if d.peer == peer {
+			return t, d.tie
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,263 @@
+package engine
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// receiveNewcomer takes a control message with Tunnel ID 0: an SCCRQ, or a
+// StopCCN of a peer that never learned our ID. Nothing is kept for a packet
+// that is not a valid SCCRQ of a peer whom the role lets in.
+func (s *shard) receiveNewcomer(in inbound) {
+	h, payload, err := l2tp.ParseHeader(in.packet)
+	if err != nil {
+		s.engine.counters.inc(DropShort)
+		return
+	}
+	r, ok := readRequest(payload)
+	from := originOf(in.path.Peer, payload)
+	if t := s.origins[from]; t != nil {
+		if !t.down || t.core.Began(payload) {
+			t.step(tunnel.Receive{Header: h, Payload: payload})
+			return
+		}
+		// The peer has restarted and uses the ID again; its old tunnel is only
+		// waiting to be forgotten.
+		delete(s.origins, from)
+	}
+	if !ok {
+		s.engine.counters.inc(DropNotSCCRQ)
+		return
+	}
+	if !s.resolveTie(&in.path, &r) {
+		return
+	}
+	spec, refusal := s.engine.accept(&in.path, &r)
+	if refusal != nil {
+		s.refuse(&in.path, h, &r, *refusal)
+		return
+	}
+	s.acceptTunnel(in.path, from, spec, h, payload)
+}
+
+// request is what is read of an SCCRQ before anything is decided. The rest may
+// be hidden under a secret that depends on who the peer is.
+type request struct {
+	hostName   string
+	tunnelID   uint16 // 0: hidden, or not there
+	tieBreaker []byte
+}
+
+// readRequest skims an SCCRQ; false if the message is another one, or lacks
+// what is needed to find its peer. tunnel.Accept reads it in full.
+func readRequest(payload []byte) (r request, ok bool) {
+	r.tunnelID = assignedTunnelID(payload)
+	if tie := findAVP(payload, l2tp.AVPTieBreaker); len(tie) == 8 {
+		r.tieBreaker = tie
+	}
+	r.hostName, ok = l2tp.PeekHostName(payload)
+	kind, known := l2tp.PeekMessageType(payload)
+	return r, ok && known && kind == l2tp.TypeSCCRQ
+}
+
+// resolveTie says whether the SCCRQ may go on when we are dialling the same
+// peer. RFC 2661 section 4.4.3: "The recipient of a SCCRQ must check to see if
+// a SCCRQ has been sent to the peer, and if so, must compare its Tie Breaker
+// value with the received one."
+func (s *shard) resolveTie(path *Path, r *request) bool {
+	e := s.engine
+	ours, tie := e.rival(path.Peer.Addr())
+	if ours == nil {
+		return true
+	}
+	winner := tunnel.ResolveTie(tie, r.tieBreaker)
+	if winner == tunnel.Theirs || winner == tunnel.Neither {
+		e.counters.inc(TieLost)
+		e.forget(ours)
+		ours.shard.post(func() { ours.step(tunnel.Lose{}) })
+	}
+	if winner == tunnel.Ours || winner == tunnel.Neither {
+		e.counters.inc(TieWon)
+		return false
+	}
+	return true
+}
+
+// accept asks the limits and the role.
+func (e *Engine) accept(path *Path, r *request) (*TunnelSpec, *l2tp.ResultCode) {
+	log := e.log.WithFields(logrus.Fields{"peer": path.Peer.String(), "host_name": r.hostName})
+	if e.opt.Acceptor == nil {
+		e.counters.inc(RefusedPeer)
+		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized, Message: "no tunnels are accepted here"}
+	}
+	if !e.enter(path.Peer.Addr(), true) {
+		e.counters.inc(RefusedLimit)
+		log.Warn("tunnel refused: limits.tunnels, limits.half_open or limits.tunnels_per_peer is reached")
+		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
+			Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted at present"}
+	}
+	spec, refusal := e.opt.Acceptor.AcceptTunnel(path.Peer, r.hostName)
+	if refusal != nil {
+		e.halfOpen.Add(-1)
+		e.exit(path.Peer.Addr())
+		e.counters.inc(RefusedPeer)
+		log.WithField("cause", refusal.Describe(l2tp.TypeStopCCN)).Warn("tunnel refused")
+		return nil, refusal
+	}
+	return spec, nil
+}
+
+// refuse answers an SCCRQ with a StopCCN and keeps nothing: if the StopCCN is
+// lost, the peer sends its SCCRQ again and is refused again.
+func (s *shard) refuse(path *Path, h l2tp.Header, r *request, result l2tp.ResultCode) {
+	if r.tunnelID == 0 {
+		return
+	}
+	s.engine.sendControl(path, tunnel.Refuse(nil, h, &l2tp.SCCRQ{AssignedTunnelID: r.tunnelID}, result, s.freeID()))
+}
+
+// acceptTunnel makes the tunnel that an SCCRQ asked for.
+func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, h l2tp.Header, payload []byte) {
+	e := s.engine
+	t, ok := s.newTunnel(path, spec)
+	if !ok {
+		e.halfOpen.Add(-1)
+		e.exit(t.entered)
+		e.counters.inc(RefusedLimit)
+		spec.Handler.TunnelDown(t, tunnel.Cause{Result: l2tp.ResultCode{
+			Result: l2tp.StopCCNGeneralError, Error: l2tp.ErrorInsufficientResources}})
+		return
+	}
+	t.halfOpen = true
+	core, actions, err := tunnel.Accept(time.Now(), s.config(t), h, payload)
+	if core == nil {
+		e.counters.inc(RefusedParse)
+		t.log.WithError(err).Debug("SCCRQ ignored")
+		t.discard()
+		return
+	}
+	e.counters.inc(TunnelsAccepted)
+	t.core = core
+	t.origin = from
+	s.origins[from] = t
+	t.start(actions)
+}
+
+// dial makes a tunnel of our own.
+func (s *shard) dial(path Path, spec *TunnelSpec) {
+	e := s.engine
+	t, ok := s.newTunnel(path, spec)
+	if !ok {
+		e.exit(t.entered)
+		spec.Handler.TunnelDown(t, tunnel.Cause{Result: l2tp.ResultCode{
+			Result: l2tp.StopCCNGeneralError, Error: l2tp.ErrorInsufficientResources, Message: "no Tunnel ID is free"}})
+		return
+	}
+	t.initiator = true
+	core, actions := tunnel.Dial(time.Now(), s.config(t))
+	t.core = core
+	e.counters.inc(TunnelsDialled)
+	tie, _ := core.TieBreaker()
+	e.remember(t, tie)
+	t.start(actions)
+}
+
+// newTunnel enters a tunnel under a fresh ID.
+func (s *shard) newTunnel(path Path, spec *TunnelSpec) (*Tunnel, bool) {
+	t := &Tunnel{
+		shard: s, spec: spec, since: time.Now(), entered: path.Peer.Addr(),
+		calls: make(map[uint16]*Call), placed: make(map[*Call]bool),
+		slot: &tunnelSlot{owner: s},
+	}
+	t.deadline.owner = t
+	t.log = s.engine.log.WithFields(logrus.Fields{"peer_name": spec.Name, "peer": path.Peer.String()})
+	t.setPath(&path)
+	for range 64 {
+		if id := s.freeID(); id != 0 && s.engine.table.claim(id, t.slot) {
+			t.id = id
+			t.log = t.log.WithField("tunnel", id)
+			s.tunnels[id] = t
+			return t, true
+		}
+	}
+	return t, false
+}
+
+// discard takes back a tunnel whose SCCRQ turned out to be unusable.
+func (t *Tunnel) discard() {
+	t.gone, t.down = true, true
+	t.shard.engine.settled(t)
+	t.shard.remove(t)
+	t.spec.Handler.TunnelDown(t, tunnel.Cause{})
+}
+
+// config completes the role's configuration of a tunnel.
+func (s *shard) config(t *Tunnel) tunnel.Config {
+	c := t.spec.Tunnel
+	c.LocalID = t.id
+	c.Rand = s.engine.opt.Rand
+	return c
+}
+
+// freeID proposes a Tunnel ID: the shard in the low bits, the rest from chance,
+// so that an attacker cannot guess it. It is 0 when none was found or chance
+// failed. Whether the ID is free is decided by table.claim.
+func (s *shard) freeID() uint16 {
+	var b [2]byte
+	shards := uint16(len(s.engine.shards))
+	for range 64 {
+		if _, err := s.engine.opt.Rand.Read(b[:]); err != nil {
+			return 0
+		}
+		id := binary.BigEndian.Uint16(b[:])&^(shards-1) | uint16(s.index)
+		if id != 0 && s.engine.table.tunnel(id) == nil {
+			return id
+		}
+	}
+	return 0
+}
+
+// assignedTunnelID is that AVP's value, or 0 if it is hidden or not there.
+func assignedTunnelID(payload []byte) uint16 {
+	if id := findAVP(payload, l2tp.AVPAssignedTunnelID); len(id) == 2 {
+		return binary.BigEndian.Uint16(id)
+	}
+	return 0
+}
+
+// originOf identifies an attempt to set up a tunnel.
+func originOf(peer netip.AddrPort, payload []byte) origin {
+	from := origin{peer: peer, tunnelID: assignedTunnelID(payload)}
+	if from.tunnelID == 0 {
+		from.request = maphash.Bytes(hashSeed, payload)
+	}
+	return from
+}
+
+var hashSeed = maphash.MakeSeed()
+
+// findAVP returns the value of an IETF AVP that is not hidden, or nil. It checks
+// and advances by length before it looks at anything.
+func findAVP(payload []byte, avp l2tp.AVPType) []byte {
+	const header, lengthMask, hidden = 6, 0x03ff, 0x4000
+	for len(payload) >= header {
+		first := binary.BigEndian.Uint16(payload)
+		length := int(first & lengthMask)
+		if length < header || length > len(payload) {
+			return nil
+		}
+		if first&hidden == 0 && binary.BigEndian.Uint16(payload[2:]) == 0 &&
+			binary.BigEndian.Uint16(payload[4:]) == uint16(avp) {
+			return payload[header:length]
+		}
+		payload = payload[length:]
+	}
+	return nil
+}

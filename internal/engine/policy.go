@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"adit/pppbridge"
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// Acceptor is the role that decides which SCCRQs are answered with SCCRP: the
+// LNS. It is called on a shard's goroutine and must not block.
+type Acceptor interface {
+	// AcceptTunnel returns what the tunnel is to be like, or the Result Code of
+	// the StopCCN that refuses it.
+	AcceptTunnel(from netip.AddrPort, hostName string) (*TunnelSpec, *l2tp.ResultCode)
+}
+
+// Handler is the role that a tunnel belongs to. Its methods are called on the
+// goroutine of the tunnel's shard and must not block.
+type Handler interface {
+	// TunnelUp says that the control connection is established.
+	TunnelUp(t *Tunnel)
+	// TunnelDown comes once for each tunnel that was accepted or dialled, after
+	// the CallDown of all its calls.
+	TunnelDown(t *Tunnel, cause tunnel.Cause)
+	// CallRequested says that the peer wants a call. The role answers with
+	// Call.Accept or Call.Reject, now or later from any goroutine.
+	CallRequested(c *Call)
+	// CallUp says that the call is established and its bridge started.
+	CallUp(c *Call)
+	// CallDown comes once for each call that was requested or placed, when
+	// nothing of it is left, so that its addresses may be given to another.
+	CallDown(c *Call, cause tunnel.Cause)
+}
+
+// TunnelSpec is what a role wants a tunnel to be like.
+type TunnelSpec struct {
+	Name    string // the peer's name in the configuration, for people
+	Handler Handler
+	// Tunnel is the state machine's configuration; the engine adds the ID and
+	// the source of randomness.
+	Tunnel tunnel.Config
+	// KernelPlane: most calls will be on the kernel plane, so give the tunnel
+	// its own socket as soon as it is up.
+	KernelPlane bool
+	// AcceptOtherAddress: the reply to our SCCRQ may come from another address.
+	AcceptOtherAddress bool
+	// RemoteHostName tells whether the peer's Host Name is the expected one;
+	// nil: any is.
+	RemoteHostName func(string) bool
+}
+
+// CallSpec is what a role wants to be done with a call.
+type CallSpec struct {
+	Name    string // the session's name in the configuration, if it has one
+	Profile string // the profile's name
+	// Bridge says where the PPP frames go. The engine fills in the IDs, the
+	// tunnel's socket, what the peer said of the call, and the log entry.
+	Bridge pppbridge.Spec
+	// Release is called once when nothing of the call is left; nil: nothing to do.
+	Release func()
+	// Sequencing of data messages, RFC 2661 section 5.4.
+	SendSequence       bool
+	SequencingRequired bool
+	ReorderTimeout     time.Duration // 0: late frames are dropped, none is held
+}
+
+// Limits bound what the engine holds. Zero means none is allowed, so fill in
+// all of them.
+type Limits struct {
+	Tunnels, Sessions, HalfOpen, TunnelsPerPeer int
+}
+
+func (s *CallSpec) release() {
+	if s.Release != nil {
+		s.Release()
+		s.Release = nil
+	}
+}

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// A shard owns tunnels and everything in them. Its loop is the only goroutine
+// that touches them; others send a packet, or put a function into the mailbox.
+type shard struct {
+	engine *Engine
+	index  int
+
+	// Packets for tunnels that exist, and packets with Tunnel ID 0. They have
+	// an inbox each, so that a flood of SCCRQs cannot starve the tunnels.
+	inbox     chan inbound
+	newcomers chan inbound
+	mail      *mailbox
+
+	tunnels map[uint16]*Tunnel
+	// origins finds the tunnel that an SCCRQ has made already, so that a
+	// retransmission meets its first copy.
+	origins map[origin]*Tunnel
+	queue   deadlines[*Tunnel]
+	quit    bool
+}
+
+// inbound is one control message on its way from a reader to a shard.
+type inbound struct {
+	packet []byte
+	path   Path
+}
+
+// origin identifies a peer's attempt to set up a tunnel: who sends, and the
+// Assigned Tunnel ID in its SCCRQ or, if that is hidden, a hash of the SCCRQ.
+type origin struct {
+	peer     netip.AddrPort
+	tunnelID uint16
+	request  uint64
+}
+
+const (
+	inboxSize    = 4096 // messages; at most a second's worth of a busy shard
+	newcomerSize = 512
+)
+
+func newShard(e *Engine, index int) *shard {
+	return &shard{
+		engine:    e,
+		index:     index,
+		inbox:     make(chan inbound, inboxSize),
+		newcomers: make(chan inbound, newcomerSize),
+		mail:      newMailbox(),
+		tunnels:   make(map[uint16]*Tunnel),
+		origins:   make(map[origin]*Tunnel),
+	}
+}
+
+// run is the shard's loop. It ends when quit is set by a function from the
+// mailbox.
+func (s *shard) run() {
+	const idle = time.Hour
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	var armed time.Time
+	for !s.quit {
+		if next := s.queue.next(); !next.Equal(armed) {
+			armed = next
+			wait := idle
+			if !next.IsZero() {
+				wait = time.Until(next)
+			}
+			timer.Reset(wait)
+		}
+		select {
+		case in := <-s.inbox:
+			s.receive(in)
+		case in := <-s.newcomers:
+			s.receiveNewcomer(in)
+		case <-s.mail.ready:
+			s.mail.run()
+		case <-timer.C:
+			armed = time.Time{}
+			s.expire(time.Now())
+		}
+	}
+	s.mail.close()
+}
+
+// expire gives every tunnel whose deadline has passed its Tick.
+func (s *shard) expire(now time.Time) {
+	for {
+		t, ok := s.queue.due(now)
+		if !ok {
+			return
+		}
+		t.step(tunnel.Tick{})
+	}
+}
+
+// receive takes a control message with a Tunnel ID of ours.
+func (s *shard) receive(in inbound) {
+	h, payload, err := l2tp.ParseHeader(in.packet)
+	if err != nil {
+		s.engine.counters.inc(DropShort)
+		return
+	}
+	t := s.tunnels[h.TunnelID]
+	if t == nil {
+		s.engine.counters.inc(DropUnknownTunnel)
+		return
+	}
+	t.receive(h, payload, &in.path)
+}
+
+// post runs f on the shard's goroutine, later. It reports false when the shard
+// has ended.
+func (s *shard) post(f func()) bool { return s.mail.put(f) }
+
+// remove forgets a tunnel that needs no Step any more.
+func (s *shard) remove(t *Tunnel) {
+	s.queue.set(&t.deadline, time.Time{})
+	delete(s.tunnels, t.id)
+	if s.origins[t.origin] == t {
+		delete(s.origins, t.origin)
+	}
+	s.engine.table.release(t.id)
+	s.engine.exit(t.entered)
+}
+
+// stopAll ends every tunnel, at shut-down.
+func (s *shard) stopAll(cause tunnel.Cause) {
+	for _, t := range s.tunnels {
+		t.step(tunnel.Stop{Cause: cause})
+	}
+}
+
+// quiet says that nothing is left to wait for: every StopCCN was acknowledged,
+// or nobody is there to acknowledge it, and every bridge has ended.
+func (s *shard) quiet() bool {
+	for _, t := range s.tunnels {
+		if t.bridges > 0 || !t.core.Acknowledged() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"adit/pppbridge"
+	"adit/proto/sequence"
+	"adit/proto/tunnel"
+)
+
+// TunnelInfo is a tunnel at one instant.
+type TunnelInfo struct {
+	ID          uint16
+	Name        string
+	Peer        tunnel.PeerInfo
+	Path        Path
+	Initiator   bool
+	State       tunnel.State
+	Since       time.Time // in State, as far as the engine knows it
+	Calls       int
+	KernelPlane bool
+	Stats       tunnel.Stats
+}
+
+// CallInfo is a session at one instant.
+type CallInfo struct {
+	ID, PeerID       uint16
+	Tunnel           uint16
+	TunnelName       string
+	Name, Profile    string
+	LNS              bool
+	State            CallState
+	Since            time.Time
+	Params           tunnel.Call
+	Kind             pppbridge.Kind
+	Served           bool // it has a bridge, so Bridge and Stats mean something
+	Bridge           pppbridge.Info
+	Stats            pppbridge.Stats
+	Rx, Tx           Traffic
+	SendSequence     bool
+	SequenceRequired bool
+	Sequence         sequence.Counters
+}
+
+// Traffic counts data messages of the userspace plane and the octets of the
+// PPP frames in them. On the kernel plane, Stats.Kernel has the numbers.
+type Traffic struct{ Packets, Bytes uint64 }
+
+// Snapshot is the state of the whole engine. Each shard is read at an instant
+// of its own.
+type Snapshot struct {
+	Tunnels  []TunnelInfo
+	Calls    []CallInfo
+	Counters map[string]uint64
+}
+
+// Snapshot asks every shard what it has.
+func (e *Engine) Snapshot(ctx context.Context) (*Snapshot, error) {
+	all := &Snapshot{Counters: e.counters.byName()}
+	err := e.ask(ctx, func(s *shard) {
+		for _, t := range s.tunnels {
+			all.Tunnels = append(all.Tunnels, t.info())
+			for _, c := range t.calls {
+				all.Calls = append(all.Calls, c.info())
+			}
+			for c := range t.placed {
+				all.Calls = append(all.Calls, c.info())
+			}
+		}
+	})
+	return all, err
+}
+
+func (t *Tunnel) info() TunnelInfo {
+	i := TunnelInfo{
+		ID: t.id, Name: t.spec.Name, Peer: t.core.Peer(), Path: *t.path, Initiator: t.initiator,
+		State: t.core.State(), Since: t.since, Calls: len(t.calls), KernelPlane: t.kernel != nil,
+		Stats: t.core.Stats(),
+	}
+	return i
+}
+
+func (c *Call) info() CallInfo {
+	i := CallInfo{
+		ID: c.ID, PeerID: c.PeerID, Tunnel: c.tunnel.id, TunnelName: c.tunnel.spec.Name,
+		LNS: c.LNS, State: c.state, Since: c.since, Params: c.Params,
+	}
+	if c.state == CallPending {
+		// Who asks for an incoming call is its LAC, for an outgoing one its LNS.
+		i.LNS = c.placed == (c.Params.Direction == tunnel.Outgoing)
+	}
+	if c.spec != nil {
+		i.Name, i.Profile, i.Kind = c.spec.Name, c.spec.Profile, c.spec.Bridge.Kind
+	}
+	if c.bridge != nil {
+		i.Served = true
+		i.Bridge, i.Stats = c.bridge.Info(), c.bridge.Stats()
+	}
+	if d := c.data; d != nil {
+		i.Rx = Traffic{d.rxPackets.Load(), d.rxBytes.Load()}
+		i.Tx = Traffic{d.txPackets.Load(), d.txBytes.Load()}
+		i.SendSequence = d.sequence.Sender.Active()
+		i.SequenceRequired = d.required
+		i.Sequence = d.sequence.Receiver.Counters()
+	}
+	return i
+}
+
+// StopTunnels ends the tunnels that match and returns how many there were and
+// how many calls they had.
+func (e *Engine) StopTunnels(ctx context.Context, match func(TunnelInfo) bool, cause tunnel.Cause) (tunnels, calls int, err error) {
+	err = e.ask(ctx, func(s *shard) {
+		for _, t := range s.tunnels {
+			if !t.down && match(t.info()) {
+				tunnels++
+				calls += len(t.calls)
+				t.step(tunnel.Stop{Cause: cause})
+			}
+		}
+	})
+	return tunnels, calls, err
+}
+
+// CloseCall ends one call; false if there is none of these IDs.
+func (e *Engine) CloseCall(ctx context.Context, tunnelID, sessionID uint16, cause tunnel.Cause) (found bool, err error) {
+	err = e.ask(ctx, func(s *shard) {
+		t := s.tunnels[tunnelID]
+		if t == nil {
+			return
+		}
+		if c := t.calls[sessionID]; c != nil && c.state < CallClosing {
+			found = true
+			c.close(cause)
+		}
+	})
+	return found, err
+}

@@ -1,0 +1,51 @@
+package engine
+
+import "sync/atomic"
+
+// table finds the session of a data frame by its Tunnel ID and Session ID
+// without a lock: readers load, the owning shard stores. Two levels of pages
+// below the tunnel, because both IDs are 16 bits and chosen by us.
+type table struct {
+	tunnels [1 << 16]atomic.Pointer[tunnelSlot]
+}
+
+// tunnelSlot is what a reader may know of a tunnel: who owns it, from whom its
+// frames may come, and its sessions.
+type tunnelSlot struct {
+	owner *shard
+	path  atomic.Pointer[Path]
+	pages [256]atomic.Pointer[sessionPage]
+}
+
+type sessionPage [256]atomic.Pointer[dataSession]
+
+func (t *table) tunnel(id uint16) *tunnelSlot { return t.tunnels[id].Load() }
+
+// claim enters slot under id unless the ID is taken or zero.
+func (t *table) claim(id uint16, slot *tunnelSlot) bool {
+	return id != 0 && t.tunnels[id].CompareAndSwap(nil, slot)
+}
+
+func (t *table) release(id uint16) { t.tunnels[id].Store(nil) }
+
+func (s *tunnelSlot) session(id uint16) *dataSession {
+	page := s.pages[id>>8].Load()
+	if page == nil {
+		return nil
+	}
+	return page[id&0xff].Load()
+}
+
+// set enters d under id, or clears the place when d is nil. Only the owning
+// shard calls it.
+func (s *tunnelSlot) set(id uint16, d *dataSession) {
+	page := s.pages[id>>8].Load()
+	if page == nil {
+		if d == nil {
+			return
+		}
+		page = new(sessionPage)
+		s.pages[id>>8].Store(page)
+	}
+	page[id&0xff].Store(d)
+}
