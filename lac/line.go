@@ -1,0 +1,168 @@
+package lac
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/config"
+	"adit/internal/engine"
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// line is one configured tunnel, kept up for ever: look up, dial, place the
+// calls, and when it ends, wait and begin again. Each step starts the next, so
+// no two run at once and no lock is needed: dial runs on a goroutine of its
+// own because a look-up waits, the Handler's methods on the tunnel's shard.
+type line struct {
+	role *Role
+	cfg  *config.Tunnel
+	log  *logrus.Entry
+
+	failures int // attempts in a row that did not last
+	upSince  time.Time
+	calls    *engine.Keeper
+}
+
+// dial looks the peer's name up, again each time, and sends an SCCRQ.
+func (l *line) dial() {
+	ctx := l.role.ctx
+	if ctx.Err() != nil {
+		return
+	}
+	peer, err := l.resolve(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.log.WithError(err).Warn("cannot look up the LNS")
+			l.again()
+		}
+		return
+	}
+	local := netip.AddrPortFrom(l.cfg.LocalAddress, l.cfg.LocalPort)
+	if !local.Addr().IsValid() {
+		local = netip.AddrPortFrom(wildcard(peer.Addr()), l.cfg.LocalPort)
+	}
+	l.log.WithFields(logrus.Fields{"peer": peer.String(), "attempt": l.failures + 1}).Info("dialling")
+	if err := l.role.engine.Dial(local, peer, l.spec()); err != nil {
+		l.log.WithError(err).Error("cannot dial")
+		l.again()
+	}
+}
+
+// resolve returns one address of the LNS. Attempts go through all of them in
+// turn, so that a dead address of a name does not keep us from the others.
+func (l *line) resolve(ctx context.Context) (netip.AddrPort, error) {
+	addrs, err := l.role.lookup(ctx, l.cfg.Family, l.cfg.RemoteHost)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	usable := addrs[:0:0]
+	for _, a := range addrs {
+		a = a.Unmap()
+		if !l.cfg.LocalAddress.IsValid() || l.cfg.LocalAddress.Is4() == a.Is4() {
+			usable = append(usable, a)
+		}
+	}
+	if len(usable) == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%s has no address of the family that lac.tunnels.%s may use", l.cfg.RemoteHost, l.cfg.Name)
+	}
+	return netip.AddrPortFrom(usable[l.failures%len(usable)], l.cfg.RemotePort), nil
+}
+
+func (l *line) spec() *engine.TunnelSpec {
+	spec := &engine.TunnelSpec{
+		Name:    l.cfg.Name,
+		Handler: l,
+		Tunnel: engine.TunnelConfig(l.cfg.ControlChannel, engine.TunnelIdentity{
+			HostName: l.cfg.HostName, VendorName: l.role.cfg.VendorName,
+			Secret: l.cfg.Secret, Challenge: l.cfg.Challenge, HideAVPs: l.cfg.HideAVPs,
+		}),
+		AcceptOtherAddress: l.cfg.AcceptOtherAddress,
+	}
+	spec.Tunnel.MaxSessions = l.role.cfg.Limits.SessionsPerTunnel
+	for _, s := range l.cfg.Sessions {
+		spec.KernelPlane = spec.KernelPlane || l.role.planes.Kernel(s.Profile)
+	}
+	if l.cfg.RemoteHostName != "" {
+		spec.RemoteHostName = func(name string) bool { return config.MatchHostName(l.cfg.RemoteHostName, name) }
+	}
+	return spec
+}
+
+// again dials after a pause that doubles with each failure, with a little
+// chance in it so that a thousand lines do not come back in one instant.
+func (l *line) again() {
+	l.failures++
+	pause := engine.Backoff(l.failures, l.cfg.RetryMin, l.cfg.RetryMax)
+	pause += rand.N(pause/4 + 1)
+	l.log.WithField("pause", pause.Round(time.Millisecond).String()).Info("will dial again")
+	time.AfterFunc(pause, l.dial)
+}
+
+// TunnelUp places the configured calls.
+func (l *line) TunnelUp(t *engine.Tunnel) {
+	l.upSince = time.Now()
+	l.calls = engine.KeepCalls(t, l.wanted(), l.cfg.RetryMin, l.cfg.RetryMax)
+}
+
+// TunnelDown dials again. A tunnel that lasted clears the count of failures;
+// one that came up only to fall does not, so that we do not spin.
+func (l *line) TunnelDown(_ *engine.Tunnel, _ tunnel.Cause) {
+	if l.calls != nil {
+		l.calls.Stop()
+		l.calls = nil
+	}
+	if !l.upSince.IsZero() && time.Since(l.upSince) >= l.cfg.RetryMax {
+		l.failures = 0
+	}
+	l.upSince = time.Time{}
+	if l.role.ctx.Err() == nil {
+		l.again()
+	}
+}
+
+// CallRequested refuses: on a tunnel that we dial, we place the calls.
+func (l *line) CallRequested(c *engine.Call) {
+	c.Reject(tunnel.Cause{Result: l2tp.ResultCode{
+		Result:  l2tp.CDNAdministrative,
+		Message: "this end takes no calls on a tunnel that it dialled",
+	}})
+}
+
+// CallUp tells the keeper.
+func (l *line) CallUp(c *engine.Call) {
+	if l.calls != nil {
+		l.calls.Up(c)
+	}
+}
+
+// CallDown has the call placed again.
+func (l *line) CallDown(c *engine.Call, _ tunnel.Cause) {
+	if l.calls != nil {
+		l.calls.Down(c)
+	}
+}
+
+// wanted lists the calls of the configuration.
+func (l *line) wanted() []engine.Wanted {
+	var all []engine.Wanted
+	for _, s := range l.cfg.Sessions {
+		for i := range s.Count {
+			all = append(all, l.role.wanted(s, i))
+		}
+	}
+	return all
+}
+
+// wildcard is the address to bind when none is configured.
+func wildcard(peer netip.Addr) netip.Addr {
+	if peer.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}

@@ -1,0 +1,190 @@
+// Package lns is the LNS role: whom to let in, and with what address.
+package lns
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/config"
+	"adit/internal/engine"
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// Role decides for the tunnels that peers set up to us. It is safe for use by
+// every shard at once.
+type Role struct {
+	cfg    *config.Config
+	planes *engine.Planes
+	log    *logrus.Entry
+	peers  map[*config.Peer]*peer
+	pools  map[*config.Pool]*pool
+}
+
+// peer is one [[lns.peers]] block with what it holds at present.
+type peer struct {
+	role     *Role
+	cfg      *config.Peer
+	tunnels  atomic.Int64
+	sessions atomic.Int64
+	outgoing []*config.OutgoingCall
+}
+
+// New makes the role from a validated configuration.
+func New(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) *Role {
+	r := &Role{cfg: cfg, planes: planes, log: log,
+		peers: make(map[*config.Peer]*peer), pools: make(map[*config.Pool]*pool)}
+	for _, p := range cfg.LNS.Peers {
+		r.peers[p] = &peer{role: r, cfg: p}
+	}
+	for _, o := range cfg.LNS.Outgoing {
+		r.peers[o.Peer].outgoing = append(r.peers[o.Peer].outgoing, o)
+	}
+	for _, p := range cfg.Pools {
+		r.pools[p] = newPool(p)
+	}
+	return r
+}
+
+// AcceptTunnel matches an SCCRQ with the [[lns.peers]] blocks.
+func (r *Role) AcceptTunnel(from netip.AddrPort, hostName string) (*engine.TunnelSpec, *l2tp.ResultCode) {
+	cfg := r.cfg.LNS.Match(from.Addr(), hostName)
+	if cfg == nil {
+		r.log.WithFields(logrus.Fields{"peer": from.String(), "host_name": hostName}).Warn(
+			"no [[lns.peers]] block admits this address and host name: add one, or correct its addresses or host_name")
+		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized, Message: "this LNS has no peer of your address and host name"}
+	}
+	p := r.peers[cfg]
+	if p.tunnels.Add(1) > int64(cfg.MaxTunnels) {
+		p.tunnels.Add(-1)
+		r.log.WithFields(logrus.Fields{"peer": from.String(), "peer_name": cfg.Name}).Warn(
+			"max_tunnels of this [[lns.peers]] block is reached")
+		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
+			Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted from you at present"}
+	}
+	return p.tunnelSpec(), nil
+}
+
+func (p *peer) tunnelSpec() *engine.TunnelSpec {
+	c := p.cfg
+	spec := &engine.TunnelSpec{
+		Name:    c.Name,
+		Handler: &handler{peer: p},
+		Tunnel: engine.TunnelConfig(c.ControlChannel, engine.TunnelIdentity{
+			HostName: p.role.cfg.HostName, VendorName: p.role.cfg.VendorName,
+			Secret: c.Secret, Challenge: c.Challenge, HideAVPs: c.HideAVPs,
+		}),
+		KernelPlane: p.role.planes.Kernel(c.Profile),
+	}
+	spec.Tunnel.MaxSessions = min(p.role.cfg.Limits.SessionsPerTunnel, c.MaxSessions)
+	spec.Tunnel.AllowIncoming, spec.Tunnel.AllowOutgoing = c.AllowIncoming, c.AllowOutgoing
+	return spec
+}
+
+// handler handles one tunnel of a peer.
+type handler struct {
+	peer  *peer
+	calls *engine.Keeper
+}
+
+// The pauses before an outgoing call that failed is asked for again.
+const (
+	outgoingRetryMin = time.Second
+	outgoingRetryMax = time.Minute
+)
+
+// TunnelUp asks the LAC for the configured outgoing calls.
+func (h *handler) TunnelUp(t *engine.Tunnel) {
+	var wanted []engine.Wanted
+	for _, o := range h.peer.outgoing {
+		for range o.Count {
+			wanted = append(wanted, h.peer.outgoingCall(o))
+		}
+	}
+	h.calls = engine.KeepCalls(t, wanted, outgoingRetryMin, outgoingRetryMax)
+}
+
+// TunnelDown counts the tunnel out.
+func (h *handler) TunnelDown(*engine.Tunnel, tunnel.Cause) {
+	h.peer.tunnels.Add(-1)
+	if h.calls != nil {
+		h.calls.Stop()
+	}
+}
+
+// CallRequested gives the call an address, if the profile has a pool.
+func (h *handler) CallRequested(c *engine.Call) {
+	p := h.peer
+	if p.sessions.Add(1) > int64(p.cfg.MaxSessions) {
+		p.refuse(c, "max_sessions of this [[lns.peers]] block is reached", "no more sessions are accepted from you at present")
+		return
+	}
+	spec := p.role.planes.CallSpec("", p.cfg.Profile, nil)
+	if !p.role.assign(spec, p.cfg.Profile) {
+		p.refuse(c, "pool "+p.cfg.Profile.Pool.Name+" is exhausted: add a range to it", "no address is free")
+		return
+	}
+	c.Accept(spec)
+}
+
+// refuse rejects a call for want of something that may be there later. CallDown
+// follows and counts the call out.
+func (p *peer) refuse(c *engine.Call, log, message string) {
+	c.Log().Warn("session refused: " + log)
+	c.Reject(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNNoFacilitiesTemporary, Message: message}})
+}
+
+// CallUp tells the keeper of outgoing calls.
+func (h *handler) CallUp(c *engine.Call) { h.calls.Up(c) }
+
+// CallDown counts the call out and, if it was ours, has it placed again.
+func (h *handler) CallDown(c *engine.Call, _ tunnel.Cause) {
+	if !c.Placed() {
+		h.peer.sessions.Add(-1)
+	}
+	if h.calls != nil {
+		h.calls.Down(c)
+	}
+}
+
+// assign gives a call its address from the profile's pool, and sees to it that
+// the address comes back. It reports false when the pool is exhausted.
+func (r *Role) assign(spec *engine.CallSpec, profile *config.Profile) bool {
+	if profile.Pool == nil {
+		return true
+	}
+	pool := r.pools[profile.Pool]
+	addr, ok := pool.take(profile.LocalAddress)
+	if !ok {
+		return false
+	}
+	spec.Bridge.RemoteIP = addr
+	spec.Release = func() { pool.giveBack(addr) }
+	return true
+}
+
+// outgoingCall is a call that we ask the LAC to place (OCRQ).
+func (p *peer) outgoingCall(o *config.OutgoingCall) engine.Wanted {
+	return engine.Wanted{
+		Call: tunnel.Call{
+			Direction:    tunnel.Outgoing,
+			BearerType:   l2tp.BearerDigital,
+			FramingType:  l2tp.FramingSync,
+			CalledNumber: o.CalledNumber,
+			SubAddress:   o.SubAddress,
+			MinimumBPS:   o.MinimumBPS,
+			MaximumBPS:   o.MaximumBPS,
+		},
+		Spec: func() (*engine.CallSpec, error) {
+			spec := p.role.planes.CallSpec(o.Name, o.Profile, o.PPPDOptions)
+			if !p.role.assign(spec, o.Profile) {
+				return nil, fmt.Errorf("pool %s is exhausted: add a range to it", o.Profile.Pool.Name)
+			}
+			return spec, nil
+		},
+	}
+}
