@@ -23,18 +23,17 @@ import (
 const goodbye = 5 * time.Second
 
 // runDaemon runs adit until ctx ends, and then ends every tunnel and pppd.
-func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Logger) error {
-	entry := logrus.NewEntry(log)
+func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Entry) error {
 	planes := engine.ProbePlanes(cfg.PPPD.Path)
-	if err := choosePlanes(cfg, planes, entry); err != nil {
+	if err := choosePlanes(cfg, planes, log); err != nil {
 		return err
 	}
-	e, err := newEngine(cfg, planes, entry)
+	e, err := newEngine(cfg, planes, log)
 	if err != nil {
 		return err
 	}
 	d := &daemon{cfg: cfg, engine: e, planes: planes, started: time.Now()}
-	err = d.serve(ctx, entry)
+	err = d.serve(ctx, log)
 	log.Info("shutting down")
 	bound, cancel := context.WithTimeout(context.Background(), cfg.PPPD.StopTimeout+goodbye)
 	defer cancel()
@@ -72,14 +71,15 @@ func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
 		}
 		log.WithField("address", l.Address.String()).Info("listening")
 	}
-	server, err := control.Listen(control.Options{Socket: d.cfg.Control.Socket, Group: d.cfg.Control.Group, Daemon: d})
+	socket, err := control.Listen(d.cfg.Control.Socket, d.cfg.Control.Group)
 	if err != nil {
 		return err
 	}
-	defer server.Close()
+	complaints := log.WriterLevel(logrus.WarnLevel)
+	defer complaints.Close()
 	lac.Start(ctx, d.cfg, d.engine, d.planes, log)
 	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
-	return server.Serve(ctx)
+	return control.NewServer(d, complaints).Serve(ctx, socket)
 }
 
 // shards is the largest power of two that the processors can keep busy.
