@@ -8,8 +8,11 @@ import (
 	"adit/proto/reliable"
 )
 
-// keepPackets is how much packet memory a tunnel keeps between steps, octets.
-const keepPackets = 4096
+// What a tunnel keeps between steps for the next one.
+const (
+	keepPackets = 4096 // octets
+	keepActions = 64
+)
 
 // Step feeds one event to the tunnel and returns what is to be done about it.
 // The actions, and the bytes in them, are valid until the next Step. No order
@@ -51,6 +54,9 @@ func (t *Tunnel) Step(now time.Time, ev Event) []Action {
 func (t *Tunnel) begin() {
 	clear(t.actions)
 	t.actions = t.actions[:0]
+	if cap(t.actions) > keepActions {
+		t.actions = nil
+	}
 	if cap(t.packets) > keepPackets {
 		t.packets = nil
 	}
@@ -170,11 +176,27 @@ func (t *Tunnel) receive(now time.Time, h l2tp.Header, payload []byte) {
 			return
 		}
 		if !t.alive() {
-			// It has been acknowledged, and that is all a dead tunnel does.
-			t.drop(ErrClosed)
+			t.recvDead(payload)
 			continue
 		}
 		t.message(now, sessionID, payload)
+	}
+}
+
+// recvDead handles a message for a dead tunnel: it has been acknowledged, and
+// that is all there is to do. But a StopCCN that overtook the answer to our SCCRQ
+// gets its Tunnel ID from it: RFC 2661 section 4.4.3: "The L2TP peer MUST place
+// this value in the Tunnel ID header field of all control and data messages that
+// it subsequently transmits over the associated tunnel."
+func (t *Tunnel) recvDead(payload []byte) {
+	t.drop(ErrClosed)
+	if t.peer.TunnelID != 0 {
+		return
+	}
+	m, _ := l2tp.ParseMessage(payload, t.cfg.Secret)
+	if m, ok := m.(*l2tp.SCCRP); ok {
+		t.peer.TunnelID = m.AssignedTunnelID
+		t.ch.SetPeer(m.AssignedTunnelID, m.ReceiveWindowSize)
 	}
 }
 
@@ -202,12 +224,12 @@ func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
 			t.drop(ErrWrongTunnel)
 			return false
 		}
-		if h.Ns != 0 || hashPayload(payload) != t.request {
-			t.probe(now)
-			t.drop(ErrRestarted)
-			return false
+		if t.state == WaitCtlConn || t.Began(payload) {
+			return true
 		}
-		return true
+		t.probe(now)
+		t.drop(ErrRestarted)
+		return false
 	case *l2tp.StopCCN:
 		if t.peer.TunnelID != 0 && m.AssignedTunnelID == t.peer.TunnelID {
 			return true

@@ -144,6 +144,13 @@ func Refuse(dst []byte, h l2tp.Header, sccrq *l2tp.SCCRQ, result l2tp.ResultCode
 	return l2tp.AppendControl(dst, sccrq.AssignedTunnelID, 0, 0, h.Ns+1, payload)
 }
 
+// Began says whether payload is that of the SCCRQ which this tunnel was accepted
+// from. Another SCCRQ with the same Assigned Tunnel ID comes from a peer that has
+// restarted; the owner of a dead tunnel may accept it as a new one.
+func (t *Tunnel) Began(payload []byte) bool {
+	return !t.initiator && hashPayload(payload) == t.request
+}
+
 // State is the state of the control connection.
 func (t *Tunnel) State() State { return t.state }
 
