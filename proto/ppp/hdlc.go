@@ -86,9 +86,18 @@ func (e *Encoder) AppendFrame(dst, frame []byte) []byte {
 // replaced by a two octet sequence consisting of the Control Escape octet
 // followed by the original octet exclusive-or'd with hexadecimal 0x20."
 func appendEscaped(dst, b []byte, m *[8]uint32) []byte {
-	start := 0
-	for i, c := range b {
-		if m[c>>5]&(1<<(c&31)) != 0 {
+	// What the scan for plain octets knows of: octets from 0x20 on other than
+	// these two are escaped by prior configuration only, which is rare.
+	two := [8]uint32{m[0], flagSequence >> 5: 1<<(flagSequence&31) | 1<<(controlEscape&31)}
+	scan, controls := *m == two, m[0] != 0
+	start := 0 // of a run not yet copied
+	for i := 0; i < len(b); i++ {
+		if scan {
+			if i += plainLen(b[i:], controls); i == len(b) {
+				break
+			}
+		}
+		if c := b[i]; m[c>>5]&(1<<(c&31)) != 0 {
 			dst = append(dst, b[start:i]...)
 			dst = append(dst, controlEscape, c^escapeBit)
 			start = i + 1

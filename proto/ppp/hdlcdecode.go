@@ -91,18 +91,20 @@ func (d *Decoder) Decode(input []byte) (frame, rest []byte) {
 		d.buf = make([]byte, 0, DefaultMaxFrame+fcsLen)
 	}
 	ignored := ^d.clear
-	start := 0 // of a run of plain octets not yet copied
-	for i, c := range input {
-		if c != flagSequence && c != controlEscape && !d.escaped &&
-			(c >= controlChars || ignored&(1<<c) == 0) {
-			continue
+	for i := 0; i < len(input); {
+		if !d.escaped {
+			n := plainLen(input[i:], ignored != 0)
+			d.add(input[i : i+n])
+			if i += n; i == len(input) {
+				break
+			}
 		}
-		d.add(input[start:i])
-		start = i + 1
+		c := input[i]
+		i++
 		switch {
 		case c == flagSequence:
 			if frame = d.end(); frame != nil {
-				return frame, input[start:]
+				return frame, input[i:]
 			}
 		case c < controlChars && ignored&(1<<c) != 0:
 			// RFC 1662 section 4.2: "If it is flagged in the receiving ACCM, it
@@ -115,11 +117,12 @@ func (d *Decoder) Decode(input []byte) (frame, rest []byte) {
 			// unless it is the Flag Sequence (which aborts a frame)."
 			d.escaped = false
 			d.addOne(c ^ escapeBit)
-		default:
+		case c == controlEscape:
 			d.escaped = true
+		default: // a control character that is not in the map
+			d.addOne(c)
 		}
 	}
-	d.add(input[start:])
 	return nil, nil
 }
 

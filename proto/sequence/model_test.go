@@ -93,7 +93,7 @@ func b2i(b bool) int {
 func TestAgainstModel(t *testing.T) {
 	timeouts := []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond}
 	pool := NewBuffers(0)
-	for seed := range uint64(4000) {
+	for seed := range uint64(2500) {
 		rng := rand.New(rand.NewPCG(seed, 661))
 		timeout := timeouts[rng.IntN(len(timeouts))]
 		maxHeld := 1 + rng.IntN(30)

@@ -343,11 +343,20 @@ func TestFullQueueGivesUpTheOldestGap(t *testing.T) {
 }
 
 func TestSharedBuffersRunOut(t *testing.T) {
+	for _, first := range []int{0, 1<<16 - 10, 1<<16 - 4} {
+		testSharedBuffersRunOut(t, first)
+	}
+}
+
+// testSharedBuffersRunOut has the first session begin at number first.
+func testSharedBuffersRunOut(t *testing.T, first int) {
+	t.Helper()
 	pool := NewBuffers(2)
 	cfg := Config{ReorderTimeout: time.Hour, Buffers: pool}
 	a, b := newBench(t, cfg), newBench(t, cfg)
-	a.send(5, true)
-	a.send(9, true)
+	a.r.nr = uint16(first)
+	a.send(first+5, true)
+	a.send(first+9, true)
 	if n := pool.InUse(); n != 2 {
 		t.Fatal(n)
 	}
@@ -357,19 +366,19 @@ func TestSharedBuffersRunOut(t *testing.T) {
 	}
 	b.want(3)
 	// Before all that is held: the same.
-	if v := a.send(4, true); v != Deliver {
+	if v := a.send(first+4, true); v != Deliver {
 		t.Fatal(v)
 	}
-	a.want(4, 5)
+	a.want(first+4, first+5)
 	if pool.InUse() != 1 {
 		t.Fatal(pool.InUse())
 	}
 	b.send(6, true)
 	// After what is held: what is held goes, and the frame is dropped.
-	if v := a.send(12, true); v != DropNoBuffer {
+	if v := a.send(first+12, true); v != DropNoBuffer {
 		t.Fatal(v)
 	}
-	a.want(9)
+	a.want(first + 9)
 	c := a.r.Counters()
 	if c.NoBuffer != 1 || c.Overflow != 2 || c.Lost != 4+3 {
 		t.Errorf("%+v", c)
@@ -414,7 +423,11 @@ func TestNewNumberingIsTakenOver(t *testing.T) {
 			}
 			b.send(next+1, true)
 			b.want(next + 1)
-			if c := b.r.Counters(); c.Resynced != 1 || c.Late != 2*(resyncRun-1) {
+			// What was passed on under the old numbering says nothing now.
+			if v := b.send(next-1, true); v != DropLate {
+				t.Errorf("%s: the frame before: %v", name, v)
+			}
+			if c := b.r.Counters(); c.Resynced != 1 || c.Late != 2*(resyncRun-1)+1 {
 				t.Errorf("%s: %+v", name, c)
 			}
 		}
@@ -448,6 +461,20 @@ func TestStrayFramesDoNotMoveUs(t *testing.T) {
 	}
 	if c := b.r.Counters(); c.Resynced != 0 || c.Lost != 0 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// A run counts as long as it is out of history, and no longer.
+func TestRunAtTheEdgeOfHistory(t *testing.T) {
+	for end, want := range map[int]uint64{history: 0, history + 1: 1} {
+		b := newBench(t, Config{})
+		b.r.nr = 1000
+		for back := end + resyncRun - 1; back >= end; back-- {
+			b.send(1000-back, true)
+		}
+		if c := b.r.Counters(); c.Resynced != want || c.Late != resyncRun-want {
+			t.Errorf("a run that ends %d back: %+v", end, c)
+		}
 	}
 }
 
