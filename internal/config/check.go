@@ -136,13 +136,13 @@ func (c *checker) controlChannel(at string, raw rawControlChannel, def ControlCh
 	// RFC 2661 section 5.8: "This cap MUST be no less than 8 seconds per
 	// retransmission."
 	if raw.RetransmitCap != nil && cc.RetransmitCap < 8*time.Second {
-		c.add(key("retransmit_cap"), `is %v; RFC 2661 section 5.8 allows no less than "8s"`, cc.RetransmitCap)
+		c.add(key("retransmit_cap"), `is %s; RFC 2661 section 5.8 allows no less than "8s"`, short(cc.RetransmitCap))
 	} else if cc.RetransmitInitial > cc.RetransmitCap {
-		c.add(key("retransmit_initial"), "is %v, above retransmit_cap, which is %v; make it less or raise the cap",
-			cc.RetransmitInitial, cc.RetransmitCap)
+		c.add(key("retransmit_initial"), "is %s, above retransmit_cap, which is %s; make it less or raise the cap",
+			short(cc.RetransmitInitial), short(cc.RetransmitCap))
 	}
 	if h := cc.HelloInterval; raw.HelloInterval != nil && h > 0 && h < time.Second {
-		c.add(key("hello_interval"), `is %v; write "1s" or more, or "0s" to send no HELLO at all`, h)
+		c.add(key("hello_interval"), `is %s; write "1s" or more, or "0s" to send no HELLO at all`, short(h))
 	}
 	return cc
 }
@@ -226,10 +226,22 @@ func (c *checker) duration(key string, raw *time.Duration, def, least, most time
 		return def
 	}
 	if *raw < least || *raw > most {
-		c.add(key, "is %v; write a time from %v to %v", *raw, least, most)
+		c.add(key, "is %s; write a time from %s to %s", short(*raw), short(least), short(most))
 		return def
 	}
 	return *raw
+}
+
+// short is a time as people write it: 1m, not 1m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
 }
 
 // text reads a string that may go into an AVP or onto a command line.
@@ -280,7 +292,8 @@ func (c *checker) words(key string, raw []string) []string {
 	return raw
 }
 
-func flag(raw *bool, def bool) bool {
+// yes is a switch, or what it is by default.
+func yes(raw *bool, def bool) bool {
 	if raw == nil {
 		return def
 	}

@@ -21,7 +21,7 @@ func (c *checker) tunnel(at string, raw rawTunnel) *Tunnel {
 		RemoteHostName:     c.pattern(key("remote_host_name"), raw.RemoteHostName),
 		Family:             enum(c, key("family"), raw.Family, familyNames, FamilyAny),
 		HostName:           c.text(key("host_name"), raw.HostName, c.cfg.HostName),
-		AcceptOtherAddress: flag(raw.AcceptOtherAddress, false),
+		AcceptOtherAddress: yes(raw.AcceptOtherAddress, false),
 		RetryMin:           c.duration(key("retry_min"), raw.RetryMin, time.Second, 100*time.Millisecond, 24*time.Hour),
 		RetryMax:           c.duration(key("retry_max"), raw.RetryMax, time.Minute, 100*time.Millisecond, 24*time.Hour),
 		Profile:            c.profileNamed(key("profile"), raw.Profile, c.cfg.Profiles[DefaultProfile]),
@@ -31,7 +31,8 @@ func (c *checker) tunnel(at string, raw rawTunnel) *Tunnel {
 		c.add(key("host_name"), "is empty; write a name, or take the key away for the one at the top of the file")
 	}
 	if t.RetryMin > t.RetryMax {
-		c.add(key("retry_min"), "is %v, above retry_max, which is %v; make it less or raise retry_max", t.RetryMin, t.RetryMax)
+		c.add(key("retry_min"), "is %s, above retry_max, which is %s; make it less or raise retry_max",
+			short(t.RetryMin), short(t.RetryMax))
 	}
 	c.ends(at, raw, t)
 	a := c.authentication(at, raw.rawSecret)

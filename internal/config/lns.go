@@ -22,17 +22,17 @@ func (c *checker) peer(at string, raw rawPeer) *Peer {
 		Profile:        c.profileNamed(key("profile"), raw.Profile, c.cfg.Profiles[DefaultProfile]),
 		MaxTunnels:     c.number(key("max_tunnels"), raw.MaxTunnels, limits.Tunnels, 1, limits.Tunnels),
 		MaxSessions:    c.number(key("max_sessions"), raw.MaxSessions, limits.Sessions, 1, limits.Sessions),
-		AllowIncoming:  flag(raw.AllowIncoming, true),
-		AllowOutgoing:  flag(raw.AllowOutgoing, false),
+		AllowIncoming:  yes(raw.AllowIncoming, true),
+		AllowOutgoing:  yes(raw.AllowOutgoing, false),
 		ControlChannel: c.controlChannel(at, raw.rawControlChannel, c.cfg.ControlChannel),
 	}
 	a := c.authentication(at, raw.rawSecret)
 	p.Secret, p.Challenge, p.HideAVPs = a.secret, a.challenge, a.hide
 	hasSecret := raw.Secret != nil || raw.SecretFile != nil
 	switch {
-	case !hasSecret && !flag(raw.NoSecret, false):
+	case !hasSecret && !yes(raw.NoSecret, false):
 		c.missing(key("secret"), "is missing; set secret or secret_file, or say no_secret = true to let this peer in without")
-	case hasSecret && flag(raw.NoSecret, false):
+	case hasSecret && yes(raw.NoSecret, false):
 		c.add(key("no_secret"), "is true, but there is a secret; keep one of them")
 	case hasSecret && !p.Challenge:
 		c.warn(key("challenge"), "is false, so the peer need not prove that it has the secret")
@@ -127,10 +127,15 @@ func (c *checker) peerNamed(key string, raw *string) *Peer {
 	}
 	var names []string
 	for _, p := range c.cfg.LNS.Peers {
-		if p.Name == *raw && p.Name != "" {
+		if p.Name == "" {
+			continue // reported already
+		}
+		if p.Name == *raw {
 			return p
 		}
-		names = append(names, p.Name)
+		if !slices.Contains(names, p.Name) {
+			names = append(names, p.Name)
+		}
 	}
 	c.add(key, "there is no peer %q; %s", *raw, orNames("write [[lns.peers]] or name", names))
 	return nil

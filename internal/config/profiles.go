@@ -31,7 +31,7 @@ func (c *checker) profile(name string, raw rawProfile) *Profile {
 		DataPlane:      enum(c, key("dataplane"), raw.DataPlane, dataPlaneNames, DataPlaneAuto),
 		PTY:            enum(c, key("pty"), raw.PTY, ptyNames, PTYAsync),
 		PPPDOptions:    c.words(key("pppd_options"), raw.PPPDOptions),
-		PPPDDebug:      flag(raw.PPPDDebug, false),
+		PPPDDebug:      yes(raw.PPPDDebug, false),
 		LocalAddress:   c.localAddress(key("local_address"), raw.LocalAddress),
 		Sequencing:     enum(c, key("sequencing"), raw.Sequencing, sequencingNames, SequencingOff),
 		ReorderTimeout: c.duration(key("reorder_timeout"), raw.ReorderTimeout, 0, 0, 10*time.Second),

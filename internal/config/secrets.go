@@ -21,8 +21,8 @@ type auth struct {
 func (c *checker) authentication(at string, raw rawSecret) auth {
 	a := auth{secret: c.secret(at, raw)}
 	has := len(a.secret) > 0 || raw.Secret != nil || raw.SecretFile != nil // a wrong one was reported
-	a.challenge = flag(raw.Challenge, has)
-	a.hide = flag(raw.HideAVPs, false)
+	a.challenge = yes(raw.Challenge, has)
+	a.hide = yes(raw.HideAVPs, false)
 	if a.challenge && !has {
 		c.add(joinKey(at, "challenge"), "is true, but there is no secret to check the answer with; set secret or secret_file")
 	}

@@ -1,0 +1,173 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const etc = "../../etc"
+
+// reference is etc/ as it would be installed, with the secret that it names.
+func reference(t *testing.T) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{"etc/adit/pop-berlin.secret": {Data: []byte("x\n"), Mode: 0o600}}
+	for _, name := range []string{"adit.toml", "pppd/options.lns", "pppd/options.lac"} {
+		data, err := os.ReadFile(filepath.Join(etc, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["etc/adit/"+name] = &fstest.MapFile{Data: data, Mode: 0o640}
+	}
+	return files
+}
+
+func TestReferenceLoads(t *testing.T) {
+	cfg, err := LoadFrom(machine(reference(t)), "/etc/adit/adit.toml")
+	if err != nil {
+		t.Fatalf("the reference has errors:\n%v", err)
+	}
+	if len(cfg.Warnings) > 0 {
+		t.Errorf("the reference has warnings:\n%v", cfg.Warnings)
+	}
+	if len(cfg.LNS.Peers) != 3 || len(cfg.LAC.Tunnels) != 1 || len(cfg.LAC.Tunnels[0].Sessions) != 2 {
+		t.Errorf("it is understood as %+v", cfg)
+	}
+}
+
+// TestReferenceHasEveryKey sees that nothing is known to the program that is
+// not in its documentation.
+func TestReferenceHasEveryKey(t *testing.T) {
+	document := string(reference(t)["etc/adit/adit.toml"].Data)
+	inFile := map[string]bool{}
+	for key := range indexLines(document) {
+		inFile[anyName(withoutIndexes(key))] = true
+	}
+	var known []string
+	schemaKeys("", reflect.TypeFor[rawConfig](), &known)
+	if len(known) < 80 {
+		t.Fatalf("only %d keys were found in the schema", len(known))
+	}
+	for _, key := range known {
+		// The keys of [control_channel] may stand in two more tables; there it
+		// is enough that one does.
+		table, name := key[:max(strings.LastIndex(key, "."), 0)], key[strings.LastIndex(key, ".")+1:]
+		if (table == "lns.peers" || table == "lac.tunnels") && inFile["control_channel."+name] {
+			continue
+		}
+		if table == "lac.tunnels" && name == "secret_file" && inFile["lns.peers.secret_file"] {
+			continue // one table has either that or secret
+		}
+		if !inFile[key] {
+			t.Errorf("%s is not in etc/adit.toml", key)
+		}
+	}
+}
+
+// anyName replaces the free names of pools and profiles.
+func anyName(key string) string {
+	parts := strings.Split(key, ".")
+	if len(parts) > 1 && (parts[0] == "pools" || parts[0] == "profiles") {
+		parts[1] = "*"
+	}
+	return strings.Join(parts, ".")
+}
+
+func schemaKeys(path string, table reflect.Type, into *[]string) {
+	for i := range table.NumField() {
+		field := table.Field(i)
+		if field.Anonymous {
+			schemaKeys(path, field.Type, into)
+			continue
+		}
+		key := joinKey(path, field.Tag.Get("toml"))
+		if field.Tag.Get("toml") == "" {
+			panic(field.Name + " has no tag")
+		}
+		*into = append(*into, key)
+		inner := field.Type
+		switch inner.Kind() {
+		case reflect.Map:
+			key, inner = key+".*", inner.Elem()
+		case reflect.Slice:
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct {
+			schemaKeys(key, inner, into)
+		}
+	}
+}
+
+// TestReferenceStatesTheDefaults compares the values that the reference shows
+// and calls the defaults with those of an empty file.
+func TestReferenceStatesTheDefaults(t *testing.T) {
+	cfg, err := LoadFrom(machine(reference(t)), "/etc/adit/adit.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	def := mustLoad(t, "", nil)
+	if cfg.Limits != def.Limits || cfg.ControlChannel != def.ControlChannel || cfg.PPPD != def.PPPD || cfg.Log != def.Log {
+		t.Errorf("the reference shows %+v %+v %+v %+v\nthe defaults are %+v %+v %+v %+v",
+			cfg.Limits, cfg.ControlChannel, cfg.PPPD, cfg.Log, def.Limits, def.ControlChannel, def.PPPD, def.Log)
+	}
+	if cfg.VendorName != def.VendorName || cfg.Control.Socket != def.Control.Socket {
+		t.Error("the vendor's name or the socket differ from the defaults")
+	}
+}
+
+// TestPPPDSamples holds the samples to what they promise: no option that adit
+// sets itself.
+func TestPPPDSamples(t *testing.T) {
+	ours := []string{"plugin", "nodetach", "detach", "sync", "pppol2tp", "updetach", "pty", "unit", "linkname"}
+	for _, name := range []string{"options.lns", "options.lac"} {
+		data, err := os.ReadFile(filepath.Join(etc, "pppd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		options := 0
+		for line := range strings.Lines(string(data)) {
+			line, _, _ = strings.Cut(line, "#")
+			words := strings.Fields(line)
+			if len(words) == 0 {
+				continue
+			}
+			options++
+			if slices.Contains(ours, words[0]) {
+				t.Errorf("%s sets %s, which is adit's affair", name, words[0])
+			}
+		}
+		if options < 5 {
+			t.Errorf("%s has only %d options", name, options)
+		}
+	}
+}
+
+func TestSocketOf(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.toml")
+	for document, want := range map[string]string{
+		"":                                  DefaultSocket,
+		"[control]\nsocket = '/x/y'":        "/x/y",
+		"nonsense = 1\ncontrol.socket='/z'": "/z",
+	} {
+		if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := SocketOf(path); err != nil || got != want {
+			t.Errorf("%q: %q, %v; want %q", document, got, err, want)
+		}
+	}
+	if err := os.WriteFile(path, []byte("[control"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := SocketOf(path); err == nil {
+		t.Error("a file that is not TOML gives a socket")
+	}
+	if _, err := SocketOf(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "--socket") {
+		t.Errorf("no file: %v", err)
+	}
+}
