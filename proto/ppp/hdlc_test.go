@@ -293,8 +293,10 @@ func TestSpuriousControlCharacters(t *testing.T) {
 // [...] are silently discarded, and not counted as a FCS error."
 func TestFrameLengths(t *testing.T) {
 	const bound = 60
-	for n := range 2 * bound {
-		frame := bytes.Repeat([]byte{0x55}, n)
+	for i := range 4 * bound {
+		// All plain, and all escaped: the bound is on the frame, not on the line.
+		n, fill := i/2, []byte{0x55, flagSequence}[i%2]
+		frame := bytes.Repeat([]byte{fill}, n)
 		d := NewDecoder(bound)
 		var e Encoder
 		wire := e.AppendFrame(nil, frame)
