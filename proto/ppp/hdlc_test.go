@@ -222,7 +222,7 @@ func stream(t testing.TB) (wire []byte, frames [][]byte, want DecoderCounters) {
 	wire = append(wire, 0x41, 0x42, 0x43, 0x7e)             // short
 	wire = append(wire, 0x41, 0x42, 0x43, 0x44, 0x7d, 0x7e) // aborted
 	wire = append(wire, 0x7d, 0x7e)                         // aborted, with nothing before
-	wire = append(wire, bytes.Repeat([]byte{0x44}, 50)...) // long
+	wire = append(wire, bytes.Repeat([]byte{0x44}, 50)...)  // long
 	wire = append(wire, 0x7d, 0x7e)
 	add(bytes.Repeat([]byte{0x7e, 0x11}, 16))
 	e.SetACCM(0xffff)
@@ -314,6 +314,14 @@ func TestFrameLengths(t *testing.T) {
 		}
 		if want = append(want, []byte("next")); !equalFrames(got, want) || d.Counters() != c {
 			t.Fatalf("%d octets: %x, %+v", n, got, d.Counters())
+		}
+	}
+	// The longest frame, whether or not the last octet of its FCS is escaped.
+	for fill := range 256 {
+		frame := bytes.Repeat([]byte{byte(fill)}, bound)
+		var e Encoder
+		if got := decodeAll(NewDecoder(bound), e.AppendFrame(nil, frame)); !equalFrames(got, [][]byte{frame}) {
+			t.Errorf("%d octets 0x%02x: %x", bound, fill, got)
 		}
 	}
 	// The zero Decoder has the default bound.
