@@ -62,7 +62,7 @@ func TestHide(t *testing.T) {
 	}
 }
 
-// Every length of value, in every message that may be hidden.
+// Every length that a hidden value can have, and one more.
 func TestHideEveryLength(t *testing.T) {
 	for n := range maxHiddenLen + 1 {
 		value := bytes.Repeat([]byte{byte(n)}, n)
@@ -75,8 +75,8 @@ func TestHideEveryLength(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d octets: %v", n, err)
 		}
-		if diff := cmp.Diff(want, m); diff != "" {
-			t.Fatal(diff)
+		if got := m.(*ICCN).PrivateGroupID; got == nil || !bytes.Equal(got, value) {
+			t.Fatalf("%d octets: got %x", n, got)
 		}
 	}
 	m := &ICCN{PrivateGroupID: make([]byte, maxHiddenLen+1)}
