@@ -198,7 +198,12 @@ func callCause(s *session, tunnel Cause) Cause {
 	if c.Err == nil {
 		c.Err = ErrTunnelDown
 	}
-	text := "tunnel closed: " + tunnel.Result.Describe(l2tp.TypeStopCCN)
+	text := "tunnel closed: "
+	if tunnel.Err == ErrUnreachable {
+		text += ErrUnreachable.Error() // there was no StopCCN
+	} else {
+		text += tunnel.Result.Describe(l2tp.TypeStopCCN)
+	}
 	switch {
 	case s.state == CallWaitTunnel:
 		c.Result = l2tp.ResultCode{

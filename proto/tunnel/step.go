@@ -277,6 +277,11 @@ func (t *Tunnel) badMessage(now time.Time, sessionID uint16, err error) {
 		t.badSessionMessage(now, sessionID, bad)
 	default:
 		t.drop(err)
+		if t.peer.TunnelID == 0 && bad.AssignedTunnelID != 0 {
+			// An SCCRP that could not be read, but says whom to answer.
+			t.peer.TunnelID = bad.AssignedTunnelID
+			t.ch.SetPeer(bad.AssignedTunnelID, 0)
+		}
 		t.fail(now, bad.Result, bad)
 	}
 }
