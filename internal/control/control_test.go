@@ -1,0 +1,396 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fakeDaemon answers what it is told to.
+type fakeDaemon struct {
+	mu       sync.Mutex
+	status   Status
+	tunnels  []Tunnel
+	sessions []Session
+	selected []Selector
+	err      error
+	wait     bool // until the context ends
+	panics   bool
+}
+
+func (d *fakeDaemon) answer(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.panics {
+		panic("the daemon's mistake")
+	}
+	if d.wait {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return d.err
+}
+
+func (d *fakeDaemon) Status(ctx context.Context) (Status, error) { return d.status, d.answer(ctx) }
+func (d *fakeDaemon) Tunnels(ctx context.Context) ([]Tunnel, error) {
+	return d.tunnels, d.answer(ctx)
+}
+func (d *fakeDaemon) Sessions(ctx context.Context) ([]Session, error) {
+	return d.sessions, d.answer(ctx)
+}
+func (d *fakeDaemon) Disconnect(ctx context.Context, sel Selector) (Disconnected, error) {
+	d.selected = append(d.selected, sel)
+	return Disconnected{Tunnels: 1, Sessions: 2}, d.answer(ctx)
+}
+
+// serve runs a server on a socket of its own until the test ends.
+func serve(t *testing.T, d Daemon, change ...func(*Server)) (socket string, stop func() error) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "run", "adit.sock")
+	l, err := Listen(socket, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(d, nil)
+	for _, f := range change {
+		f(s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("Serve ended with %v", err)
+		}
+	})
+	return socket, stop
+}
+
+func client(t *testing.T, socket string) *Client {
+	c := NewClient(socket)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestViewsPassThrough(t *testing.T) {
+	then := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+	d := &fakeDaemon{
+		status: Status{Version: "v1", HostName: "lns", Started: then, UptimeSeconds: 61, Listeners: []string{"[::]:1701"},
+			Tunnels: Counts{1, 2, 3, 4}, Sessions: Counts{5, 6, 7, 8}, Counters: map[string]uint64{"drop_short": 1 << 63},
+			Planes: []Plane{{"default", "pppd", "kernel", "l2tp_ppp can be opened"}}},
+		tunnels: []Tunnel{
+			{ID: 9, Peer: "b"}, {ID: 8, Peer: "b"},
+			{ID: 65535, PeerID: 1, Peer: "a", PeerAddress: netip.MustParseAddrPort("192.0.2.1:1701"),
+				LocalAddress: netip.MustParseAddrPort("[2001:db8::1]:1701"), PeerHostName: "lac", PeerVendor: "v",
+				Role: RoleAcceptor, State: "established", Since: then, Sessions: 3, DataPlane: "kernel",
+				ControlChannel: ControlChannel{1, 2, 3, 4, 5, 6, 7, 8, then}},
+		},
+		sessions: []Session{
+			{ID: 2, Tunnel: 1, TunnelPeer: "a"}, {ID: 1, Tunnel: 2, TunnelPeer: "a"}, {ID: 1, Tunnel: 1, TunnelPeer: "a"},
+			{ID: 3, PeerID: 4, Tunnel: 5, TunnelPeer: "B", Name: "n", Profile: "p", Direction: "incoming", Role: "lns",
+				State: "established", Since: then, Bridge: "pppd/kernel", Interface: "ppp0", PPPDPID: 99,
+				LocalAddress: netip.MustParseAddr("10.0.0.1"), RemoteAddress: netip.MustParseAddr("10.0.0.2"),
+				CalledNumber: "1", CallingNumber: "2", Traffic: Traffic{1, 2, 3, 4, 5, 6},
+				Sequencing: Sequencing{true, true, 1, 2, 3, 4, 5, 6, 7}},
+		},
+	}
+	socket, _ := serve(t, d)
+	c := client(t, socket)
+	addrs := cmp.Options{
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	}
+	status, err := c.Status(t.Context())
+	if diff := cmp.Diff(d.status, status); err != nil || diff != "" {
+		t.Errorf("status: %v\n%s", err, diff)
+	}
+	tunnels, err := c.Tunnels(t.Context())
+	// By peer, then by ID.
+	want := []Tunnel{d.tunnels[2], d.tunnels[1], d.tunnels[0]}
+	slices.SortFunc(want, func(a, b Tunnel) int { return strings.Compare(a.Peer, b.Peer)*100000 + int(a.ID) - int(b.ID) })
+	if diff := cmp.Diff(want, tunnels, addrs); err != nil || diff != "" {
+		t.Errorf("tunnels: %v\n%s", err, diff)
+	}
+	sessions, err := c.Sessions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, s := range sessions {
+		order = append(order, fmt.Sprintf("%s %d/%d", s.TunnelPeer, s.Tunnel, s.ID))
+	}
+	if diff := cmp.Diff([]string{"B 5/3", "a 1/1", "a 1/2", "a 2/1"}, order); diff != "" {
+		t.Errorf("order of sessions:\n%s", diff)
+	}
+	full := d.sessions[slices.IndexFunc(d.sessions, func(s Session) bool { return s.TunnelPeer == "B" })]
+	if diff := cmp.Diff(full, sessions[0], addrs); diff != "" {
+		t.Errorf("session:\n%s", diff)
+	}
+	// Nothing was left out of the test: no field of these is zero.
+	for _, v := range []any{d.status, full, tunnels[0], full.Traffic, full.Sequencing, tunnels[0].ControlChannel} {
+		for i := range reflect.TypeOf(v).NumField() {
+			if reflect.ValueOf(v).Field(i).IsZero() {
+				t.Errorf("the test does not set %T.%s", v, reflect.TypeOf(v).Field(i).Name)
+			}
+		}
+	}
+}
+
+// TestJSONNames holds the names that programs rely on.
+func TestJSONNames(t *testing.T) {
+	for _, c := range []struct {
+		view any
+		want string
+	}{
+		{Status{}, "counters host_name listeners planes sessions started tunnels uptime_seconds version"},
+		{Counts{}, "closing limit setting_up up"},
+		{Plane{}, "dataplane ppp profile reason"},
+		{Tunnel{}, "control_channel dataplane id local_address peer peer_address peer_host_name peer_id role sessions since state"},
+		{ControlChannel{}, "duplicates out_of_order received retransmitted send_queue sent window"},
+		{Session{}, "bridge direction id local_address name peer_id remote_address role sequencing since state traffic tunnel tunnel_peer"},
+		{Traffic{}, "rx_bytes rx_errors rx_packets tx_bytes tx_errors tx_packets"},
+		{Sequencing{}, "duplicate held late lost missing overflow reordered required send"},
+		{Selector{Tunnel: 1, Session: 1, Peer: "x", All: true, Reason: "x"}, "all peer reason session tunnel"},
+		{Disconnected{}, "sessions tunnels"},
+		{Error{}, "error"},
+	} {
+		encoded, err := json.Marshal(c.view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(encoded, &fields); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for name := range fields {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%T has %s\nwant %s", c.view, got, c.want)
+		}
+	}
+}
+
+func TestNoneIsAList(t *testing.T) {
+	socket, _ := serve(t, &fakeDaemon{})
+	for _, path := range []string{"/v1/tunnels", "/v1/sessions"} {
+		status, body := request(t, socket, "GET "+path+" HTTP/1.0\r\n\r\n")
+		if status != http.StatusOK || body != "[]\n" {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+}
+
+func TestDisconnect(t *testing.T) {
+	d := &fakeDaemon{}
+	socket, _ := serve(t, d)
+	c := client(t, socket)
+	sel := Selector{Tunnel: 7, Session: 9, Reason: "täglich"}
+	got, err := c.Disconnect(t.Context(), sel)
+	if err != nil || got != (Disconnected{1, 2}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if diff := cmp.Diff([]Selector{sel}, d.selected); diff != "" {
+		t.Error(diff)
+	}
+	d.err = fmt.Errorf("tunnel 7: %w", ErrNotFound)
+	_, err = c.Disconnect(t.Context(), sel)
+	var refused *Error
+	if !errors.Is(err, ErrNotFound) || !errors.As(err, &refused) || err.Error() != "tunnel 7: not found" {
+		t.Errorf("not found: %v", err)
+	}
+	if _, err = c.Disconnect(t.Context(), Selector{Session: 1}); err == nil || len(d.selected) != 2 {
+		t.Errorf("the client sends a bad selector (%v)", err)
+	}
+}
+
+func TestSelector(t *testing.T) {
+	for _, c := range []struct {
+		sel  Selector
+		text string
+		good bool
+	}{
+		{Selector{All: true}, "all tunnels", true},
+		{Selector{Peer: "p"}, `peer "p"`, true},
+		{Selector{Tunnel: 1}, "tunnel 1", true},
+		{Selector{Tunnel: 1, Session: 2}, "session 1/2", true},
+		{Selector{Tunnel: 1, Reason: strings.Repeat("x", MaxReason)}, "tunnel 1", true},
+		{Selector{Tunnel: 1, Reason: strings.Repeat("x", MaxReason+1)}, "tunnel 1", false},
+		{Selector{Tunnel: 1, Reason: "\xff"}, "tunnel 1", false},
+		{Selector{}, "tunnel 0", false},
+		{Selector{Session: 2}, "session 0/2", false},
+		{Selector{Peer: "p", Session: 2}, `peer "p"`, false},
+		{Selector{All: true, Tunnel: 1}, "all tunnels", false},
+		{Selector{All: true, Peer: "p"}, "all tunnels", false},
+		{Selector{Tunnel: 1, Peer: "p"}, `peer "p"`, false},
+	} {
+		if err := c.sel.Validate(); (err == nil) != c.good || c.sel.String() != c.text {
+			t.Errorf("%v: %v", c.sel, err)
+		}
+	}
+}
+
+// request sends raw octets and reads the whole answer.
+func request(t *testing.T, socket, raw string) (int, string) {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write([]byte(raw)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufferOf(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if got := answer.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("the answer is %s", got)
+	}
+	return answer.StatusCode, read(t, answer.Body)
+}
+
+func post(body string) string {
+	return fmt.Sprintf("POST /v1/disconnect HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+func TestRefusals(t *testing.T) {
+	d := &fakeDaemon{}
+	socket, _ := serve(t, d)
+	for _, c := range []struct {
+		raw    string
+		status int
+		want   string // in the sentence
+	}{
+		{"GET / HTTP/1.0\r\n\r\n", 404, "/v1/status"},
+		{"GET /v2/status HTTP/1.0\r\n\r\n", 404, "/v1/status"},
+		{"POST /v1/status HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 405, "takes GET, not POST"},
+		{"GET /v1/disconnect HTTP/1.0\r\n\r\n", 405, "takes POST, not GET"},
+		{post(""), 400, "not a selector"},
+		{post("{"), 400, "not a selector"},
+		{post(`[]`), 400, "not a selector"},
+		{post(`{"tunnel": 70000}`), 400, "not a selector"},
+		{post(`{"tunnel": -1}`), 400, "not a selector"},
+		{post(`{"tunel": 1}`), 400, "tunel"},
+		{post(`{"all": true} {}`), 400, "goes on"},
+		{post(`{}`), 400, "nothing is selected"},
+		{post(`{"session": 1}`), 400, "tunnel"},
+		{post(`{"peer": "` + strings.Repeat("x", maxBody) + `"}`), 413, "octets"},
+	} {
+		status, body := request(t, socket, c.raw)
+		var e Error
+		if err := json.Unmarshal([]byte(body), &e); err != nil {
+			t.Errorf("%.40q: the answer %q is not JSON: %v", c.raw, body, err)
+		}
+		if status != c.status || !strings.Contains(e.Message, c.want) {
+			t.Errorf("%.40q: %d %q, want %d and %q", c.raw, status, e.Message, c.status, c.want)
+		}
+	}
+	if len(d.selected) != 0 {
+		t.Errorf("the daemon was asked %v", d.selected)
+	}
+}
+
+func TestDaemonFails(t *testing.T) {
+	socket, _ := serve(t, &fakeDaemon{err: errors.New("the engine is stopping")})
+	if _, err := client(t, socket).Status(t.Context()); err == nil || err.Error() != "the engine is stopping" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDaemonHangs(t *testing.T) {
+	socket, _ := serve(t, &fakeDaemon{wait: true}, func(s *Server) { s.timeout = 20 * time.Millisecond })
+	_, err := client(t, socket).Sessions(t.Context())
+	if err == nil || err.Error() != "the daemon is too busy to answer; try again" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestDaemonPanics: one request that panics ends neither the server nor the
+// requests after it.
+func TestDaemonPanics(t *testing.T) {
+	d := &fakeDaemon{panics: true}
+	socket, _ := serve(t, d)
+	c := client(t, socket)
+	if _, err := c.Tunnels(t.Context()); err == nil {
+		t.Error("a panic is an answer")
+	}
+	d.mu.Lock()
+	d.panics = false
+	d.mu.Unlock()
+	if _, err := c.Tunnels(t.Context()); err != nil {
+		t.Errorf("after a panic: %v", err)
+	}
+}
+
+// TestConnectionsAreBounded opens more connections than the server takes: those
+// that wait are served as soon as one of the others goes.
+func TestConnectionsAreBounded(t *testing.T) {
+	socket, _ := serve(t, &fakeDaemon{})
+	var idle []net.Conn
+	for range maxConnections {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle = append(idle, conn)
+	}
+	late, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if _, err := late.Write([]byte("GET /v1/tunnels HTTP/1.0\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	_ = late.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := late.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("connection %d is served beside the others", maxConnections+1)
+	}
+	for _, conn := range idle {
+		conn.Close()
+	}
+	_ = late.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := http.ReadResponse(bufferOf(late), nil); err != nil {
+		t.Errorf("it is not served after they went: %v", err)
+	}
+}
+
+func TestServeEnds(t *testing.T) {
+	socket, stop := serve(t, &fakeDaemon{})
+	// A connection that asks nothing does not hold it up.
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	start := time.Now()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(start); d > shutdownTimeout+5*time.Second {
+		t.Errorf("it took %v", d)
+	}
+	if _, err := client(t, socket).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "there is no control socket at "+socket) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
