@@ -1,0 +1,189 @@
+package tunnel
+
+import (
+	"testing"
+	"time"
+
+	"adit/proto/l2tp"
+)
+
+// fuzzer turns octets into events. What it makes is now and then sensible.
+type fuzzer struct{ data []byte }
+
+func (f *fuzzer) byte() byte {
+	if len(f.data) == 0 {
+		return 0
+	}
+	b := f.data[0]
+	f.data = f.data[1:]
+	return b
+}
+
+func (f *fuzzer) bytes(n int) []byte {
+	n = min(n, len(f.data))
+	b := f.data[:n]
+	f.data = f.data[n:]
+	return b
+}
+
+// session picks a Session ID: mostly one that is there.
+func (f *fuzzer) session(t *Tunnel) uint16 {
+	n := int(f.byte())
+	if n < 200 {
+		for id := range t.sessions {
+			return id
+		}
+	}
+	return uint16(n)
+}
+
+func (f *fuzzer) event(p *peer) Event {
+	session := f.session(p.tunnel)
+	call := Call{Direction: Direction(f.byte() & 1)}
+	switch f.byte() % 16 {
+	case 0:
+		return Tick{}
+	case 1:
+		p.now = p.now.Add(time.Duration(f.byte()) * 500 * time.Millisecond)
+		return Tick{}
+	case 2:
+		return PlaceCall{Call: call}
+	case 3:
+		return AcceptCall{Session: session, Connected: f.byte()&1 == 0}
+	case 4:
+		return RejectCall{Session: session}
+	case 5:
+		return ConnectCall{Session: session}
+	case 6:
+		return CloseCall{Session: session}
+	case 7:
+		return SetLinkInfo{Session: session}
+	case 8:
+		return ReportWANErrors{Session: session}
+	case 9:
+		if f.byte() < 16 {
+			return Stop{}
+		}
+		return Tick{}
+	case 10:
+		return Lose{}
+	case 11: // octets as they are
+		payload := f.bytes(int(f.byte()))
+		return Receive{p.header(session, payload), payload}
+	case 12: // any header
+		h := l2tp.Header{
+			Control: f.byte() > 10, HasSequence: true, HasLength: true, Version: 2,
+			TunnelID: uint16(f.byte()), SessionID: session, Ns: uint16(f.byte()), Nr: uint16(f.byte()),
+		}
+		return Receive{h, f.bytes(int(f.byte()))}
+	default:
+		m := message(allTypes[int(f.byte())%len(allTypes)])
+		if f.byte()&3 == 0 {
+			session = 0
+		}
+		switch m := m.(type) {
+		case *l2tp.ICRQ:
+			m.AssignedSessionID = uint16(f.byte()) + 1
+			session = 0
+		case *l2tp.OCRQ:
+			m.AssignedSessionID = uint16(f.byte()) + 1
+			session = 0
+		case *l2tp.ICRP:
+			m.AssignedSessionID = uint16(f.byte()) + 1
+		case *l2tp.OCRP:
+			m.AssignedSessionID = uint16(f.byte()) + 1
+		case *l2tp.CDN:
+			m.AssignedSessionID = uint16(f.byte())
+		}
+		h, payload := p.encode(session, m)
+		return Receive{h, payload}
+	}
+}
+
+// tally holds the promises of the actions against each other.
+type tally struct {
+	p                    *peer
+	open                 map[uint16]bool
+	tunnelUp, down, gone int
+}
+
+func (c *tally) check() {
+	t := c.p.t
+	for _, a := range c.p.actions {
+		if c.gone > 0 {
+			if _, ok := a.(Drop); !ok {
+				t.Fatalf("%v after Gone", describe(a))
+			}
+		}
+		switch a := a.(type) {
+		case CallPlaced:
+			if a.Session == 0 || c.open[a.Session] {
+				t.Fatalf("%v out of place", describe(a))
+			}
+			c.open[a.Session] = true
+		case CallRequested:
+			if a.Session == 0 || c.open[a.Session] {
+				t.Fatalf("%v out of place", describe(a))
+			}
+			c.open[a.Session] = true
+		case CallUp:
+			if !c.open[a.Session] || c.tunnelUp == 0 || c.down > 0 || a.PeerSession == 0 {
+				t.Fatalf("%v out of place", describe(a))
+			}
+		case CallDown:
+			if a.Session != 0 && !c.open[a.Session] {
+				t.Fatalf("%v out of place", describe(a))
+			}
+			delete(c.open, a.Session)
+		case TunnelUp:
+			c.tunnelUp++
+		case TunnelDown:
+			c.down++
+			if len(c.open) != 0 {
+				t.Fatalf("TunnelDown before the CallDown of %v", c.open)
+			}
+		case Gone:
+			c.gone++
+		}
+	}
+	if c.tunnelUp > 1 || c.down > 1 || c.gone > 1 || c.gone > c.down {
+		t.Fatalf("%d up, %d down, %d gone", c.tunnelUp, c.down, c.gone)
+	}
+	if c.p.tunnel.Len() != len(c.open) {
+		t.Fatalf("%d sessions, %d calls told of", c.p.tunnel.Len(), len(c.open))
+	}
+}
+
+// FuzzStep feeds a tunnel with any events in any order. It must not panic, keep
+// its promises, and end when it is told to.
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{}, true)
+	f.Add([]byte("\x00\x00\x0d\x01\x01\x00\x00\x02\x00\x00\x02\xff\x00\x0d\x08\x01\x05"), true)
+	f.Add([]byte("\x00\x00\x0d\x02\x01\xff\x00\x0d\x08\x00\x05\x00\x00\x03\x00\x00\x00\x0d\x0a\x01"), false)
+	f.Add([]byte("\x00\x00\x09\x00\x00\x00\x01\x20\x00\x00\x0b\x10\x80\x08\x00\x00\x00\x00\x00\x0e"), true)
+	f.Fuzz(func(t *testing.T, data []byte, initiator bool) {
+		cfg := testConfig()
+		cfg.MaxSessions = 8
+		var p *peer
+		if initiator {
+			p = dial(t, cfg)
+		} else {
+			p = accept(t, cfg, theirSCCRQ())
+		}
+		c := &tally{p: p, open: map[uint16]bool{}}
+		c.check()
+		in := &fuzzer{data}
+		for len(in.data) > 0 {
+			p.step(in.event(p))
+			c.check()
+		}
+		p.step(Stop{})
+		c.check()
+		p.wait(5 * time.Minute)
+		c.check()
+		if p.tunnel.State() != Finished || c.gone != 1 {
+			t.Fatalf("state %v", p.tunnel.State())
+		}
+		leaked(t, p.tunnel)
+	})
+}
