@@ -100,7 +100,7 @@ func acceleratorFile(qemu string) (string, error) {
 		return "", err
 	}
 	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
+	if err = unix.Uname(&uts); err != nil {
 		return "", fmt.Errorf("lab: uname: %w", err)
 	}
 	info, err := os.Stat(qemu)

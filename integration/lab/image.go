@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,14 +114,14 @@ func downloadKernel(ctx context.Context, log io.Writer, cache string) (string, e
 	}
 	tree := filepath.Join(cache, pkg)
 	ready := filepath.Join(tree, "ready")
-	if _, err := os.Stat(ready); err == nil {
+	if exists(ready) {
 		return tree, nil
 	}
 	fmt.Fprintf(log, "lab: downloading %s (some 70 MB, once)\n", pkg)
-	if err := unpack(ctx, log, tree, pkg); err != nil {
+	if err = unpack(ctx, log, tree, pkg); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(filepath.Join(tree, "lib")); errors.Is(err, fs.ErrNotExist) {
+	if !exists(filepath.Join(tree, "lib")) {
 		// Releases with a merged /usr put the modules under usr/lib.
 		if err := os.Symlink("usr/lib", filepath.Join(tree, "lib")); err != nil {
 			return "", err
@@ -215,7 +214,7 @@ func initrd(ctx context.Context, image *Image, busybox string) (string, error) {
 	fmt.Fprintln(sum, bootScript, bootModules)
 	sum.Write(program)
 	name := filepath.Join(image.Tree, "initrd-"+hex.EncodeToString(sum.Sum(nil)[:6]))
-	if _, err := os.Stat(name); err == nil {
+	if exists(name) {
 		return name, nil
 	}
 	var raw bytes.Buffer

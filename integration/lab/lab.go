@@ -89,7 +89,7 @@ func Run(ctx context.Context, o Options, argv ...string) (status int, err error)
 	if len(argv) == 0 {
 		return -1, errors.New("lab: no command")
 	}
-	if err := o.defaults(); err != nil {
+	if err = o.defaults(); err != nil {
 		return -1, err
 	}
 	made := false
@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options, argv ...string) (status int, err error)
 	if o.Out, err = filepath.Abs(o.Out); err != nil {
 		return -1, err
 	}
-	if err := os.MkdirAll(filepath.Join(o.Out, private), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Join(o.Out, private), 0o755); err != nil {
 		return -1, err
 	}
 	defer func() {

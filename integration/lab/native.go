@@ -86,7 +86,7 @@ func runNative(ctx context.Context, o *Options, argv []string) (int, error) {
 	cmd.Stdout, cmd.Stderr = o.Stdout, o.Stderr
 	cmd.WaitDelay = 2 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: isolation}
-	if err := startBound(cmd); err != nil {
+	if err = startBound(cmd); err != nil {
 		return -1, fmt.Errorf("lab: starting the command in namespaces of its own: %w", err)
 	}
 	ended := make(chan error, 1)

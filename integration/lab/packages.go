@@ -17,11 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// need is a program that the lab uses and the Debian package that brings it.
-type need struct{ program, pkg string }
+// Need is a program and the Debian package that brings it.
+type Need struct{ Program, Package string }
 
 // guestNeeds are used by the scenarios, in the machine or natively.
-var guestNeeds = []need{
+var guestNeeds = []Need{
 	{"ip", "iproute2"},
 	{"tc", "iproute2"},
 	{"ping", "iputils-ping"},
@@ -31,14 +31,14 @@ var guestNeeds = []need{
 }
 
 // machineNeeds are used to build and boot the virtual machine.
-var machineNeeds = []need{
+var machineNeeds = []Need{
 	{"qemu-system-x86_64", "qemu-system-x86"},
 	{"depmod", "kmod"},
 }
 
 // unpackedNeeds are taken out of their package without installing it, because
 // installing would start a daemon on the user's machine.
-var unpackedNeeds = []need{
+var unpackedNeeds = []Need{
 	{"xl2tpd", "xl2tpd"},
 }
 
@@ -56,25 +56,30 @@ func lookTool(name string) (string, error) {
 	return "", fmt.Errorf("lab: %s: %w", name, exec.ErrNotFound)
 }
 
-func missing(needs []need) []string {
+func missing(needs []Need) []string {
 	var pkgs []string
 	for _, n := range needs {
-		if _, err := lookTool(n.program); err != nil && !slices.Contains(pkgs, n.pkg) {
-			pkgs = append(pkgs, n.pkg)
+		if _, err := lookTool(n.Program); err != nil && !slices.Contains(pkgs, n.Package) {
+			pkgs = append(pkgs, n.Package)
 		}
 	}
 	return pkgs
 }
 
-// Install brings the programs that the lab needs with apt-get, if any is
-// missing. Where that cannot be done (not root, not Debian) the error says in
-// one sentence what to install. The programs of the virtual machine are only
-// asked for with machine set.
+// Install brings the programs that the lab needs, those of the virtual machine
+// only if machine is set. See InstallPrograms.
 func Install(ctx context.Context, log io.Writer, machine bool) error {
 	needs := guestNeeds
 	if machine {
 		needs = append(slices.Clone(needs), machineNeeds...)
 	}
+	return InstallPrograms(ctx, log, needs...)
+}
+
+// InstallPrograms installs with apt-get the packages of those programs that are
+// missing. Where that cannot be done (not root, not Debian) the error says in
+// one sentence what to install.
+func InstallPrograms(ctx context.Context, log io.Writer, needs ...Need) error {
 	pkgs := missing(needs)
 	if len(pkgs) == 0 {
 		return nil
@@ -137,14 +142,14 @@ func aptGet(ctx context.Context, log io.Writer, dir string, args ...string) erro
 func unpackTools(ctx context.Context, log io.Writer, cache string) ([]string, error) {
 	var dirs []string
 	for _, n := range unpackedNeeds {
-		if _, err := lookTool(n.program); err == nil {
+		if _, err := lookTool(n.Program); err == nil {
 			continue
 		}
-		tree := filepath.Join(cache, "tool-"+n.pkg)
+		tree := filepath.Join(cache, "tool-"+n.Package)
 		bin := filepath.Join(tree, "usr", "sbin")
-		if _, err := os.Stat(filepath.Join(bin, n.program)); err != nil {
-			fmt.Fprintf(log, "lab: unpacking %s\n", n.pkg)
-			if err := unpack(ctx, log, tree, n.pkg); err != nil {
+		if _, err := os.Stat(filepath.Join(bin, n.Program)); err != nil {
+			fmt.Fprintf(log, "lab: unpacking %s\n", n.Package)
+			if err := unpack(ctx, log, tree, n.Package); err != nil {
 				return nil, err
 			}
 		}
@@ -193,7 +198,7 @@ func unpack(ctx context.Context, log io.Writer, tree, pkg string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := aptGet(ctx, log, tmp, "download", "-qq", pkg); err != nil {
+	if err = aptGet(ctx, log, tmp, "download", "-qq", pkg); err != nil {
 		return err
 	}
 	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))

@@ -90,7 +90,7 @@ func RunTests(t *testing.T, packages []string, o TestOptions) {
 		t.Fatal("no package has tests to run in the lab")
 	}
 	script := filepath.Join(bin, "run.sh")
-	if err := os.WriteFile(script, []byte(testScript(built, o)), 0o755); err != nil {
+	if err = os.WriteFile(script, []byte(testScript(built, o)), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range sortedKeys(o.Binaries) {

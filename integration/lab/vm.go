@@ -27,7 +27,7 @@ func runVM(ctx context.Context, o *Options, argv []string) (int, error) {
 		return -1, err
 	}
 	script := guestScript(image, o, argv)
-	if err := os.WriteFile(o.privatePath("guest.sh"), []byte(script), 0o755); err != nil {
+	if err = os.WriteFile(o.privatePath("guest.sh"), []byte(script), 0o755); err != nil {
 		return -1, err
 	}
 	status, err := boot(ctx, o, qemu, image, accel)

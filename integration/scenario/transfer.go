@@ -105,11 +105,12 @@ func receive(listener net.Listener, bytes int64) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(transferLimit)); err != nil {
+	if err = conn.SetDeadline(time.Now().Add(transferLimit)); err != nil {
 		return err
 	}
 	sum := sha256.New()
-	if n, err := io.CopyN(sum, conn, bytes); err != nil {
+	n, err := io.CopyN(sum, conn, bytes)
+	if err != nil {
 		return fmt.Errorf("received %d of %d bytes: %w", n, bytes, err)
 	}
 	_, err = conn.Write(sum.Sum(nil))

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRunGoesOnAfterAFailure(t *testing.T) {
+	var out bytes.Buffer
+	g := gate{out: &out}
+	var ran []string
+	make := func(name string, err error) step {
+		return step{name, func(context.Context, io.Writer) error { ran = append(ran, name); return err }}
+	}
+	err := g.run(t.Context(), []step{make("a", nil), make("b", errors.New("wrong thing")), make("c", nil)})
+	if !errors.Is(err, errFailed) || !strings.Contains(err.Error(), `["b"]`) {
+		t.Errorf("error %v", err)
+	}
+	if !slices.Equal(ran, []string{"a", "b", "c"}) {
+		t.Errorf("ran %v", ran)
+	}
+	for _, want := range []string{"== 1/3 a: ok in ", "wrong thing\n== 2/3 b: FAILED in ", "== 3/3 c: ok in "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if err := g.run(t.Context(), []step{make("a", nil)}); err != nil {
+		t.Errorf("a gate with nothing wrong: %v", err)
+	}
+}
+
+func TestRunStopsWhenInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	g := gate{out: io.Discard}
+	second := false
+	err := g.run(ctx, []step{
+		{"a", func(context.Context, io.Writer) error { cancel(); return nil }},
+		{"b", func(context.Context, io.Writer) error { second = true; return nil }},
+	})
+	if err == nil || second {
+		t.Errorf("error %v, second step ran: %t", err, second)
+	}
+}
+
+func TestQuickHasNoFuzzAndNoLab(t *testing.T) {
+	var g gate
+	quick, full := g.steps(true), g.steps(false)
+	if len(full) != len(quick)+2 {
+		t.Errorf("%d quick steps, %d in full", len(quick), len(full))
+	}
+	for _, s := range quick {
+		if strings.Contains(s.name, "fuzz") || strings.Contains(s.name, "lab") {
+			t.Errorf("quick has the step %q", s.name)
+		}
+	}
+}
+
+func TestParseFuzz(t *testing.T) {
+	// As go 1.26 prints it.
+	const text = "FuzzParse\nFuzzAVPs\nok  \tadit/proto/l2tp\t0.004s\n?   \tadit/etc\t[no test files]\nok  \tadit/lns\t0.002s\nFuzzX\nok  \tadit/lac\t(cached)\n"
+	want := []fuzzTarget{{"adit/proto/l2tp", "FuzzParse"}, {"adit/proto/l2tp", "FuzzAVPs"}, {"adit/lac", "FuzzX"}}
+	if got := parseFuzz(text); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := parseFuzz(""); len(got) != 0 {
+		t.Errorf("%v out of nothing", got)
+	}
+}
+
+func TestShare(t *testing.T) {
+	for _, c := range []struct {
+		most, budget time.Duration
+		n            int
+		want         time.Duration
+	}{
+		{3 * time.Second, 2 * time.Minute, 10, 3 * time.Second},
+		{3 * time.Second, 2 * time.Minute, 80, 1500 * time.Millisecond},
+		{3 * time.Second, 2 * time.Minute, 10_000, 500 * time.Millisecond},
+	} {
+		if got := share(c.most, c.budget, c.n); got != c.want {
+			t.Errorf("share(%s, %s, %d) = %s, want %s", c.most, c.budget, c.n, got, c.want)
+		}
+	}
+}
+
+// A module with one good and one bad fuzz target: the bad one is found.
+func TestFuzzFindsWhatIsShallow(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module example\n\ngo 1.26\n",
+		"x_test.go": `package example
+import "testing"
+func FuzzGood(f *testing.F) { f.Add([]byte("a")); f.Fuzz(func(t *testing.T, b []byte) {}) }
+func FuzzBad(f *testing.F) { f.Add([]byte("a")); f.Fuzz(func(t *testing.T, b []byte) { if len(b) > 1 { t.Fatal("too long for us") } }) }
+`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	g := gate{fuzzTime: 20 * time.Second, fuzzBudget: time.Second}
+	var out bytes.Buffer
+	err := g.fuzz(t.Context(), &out)
+	if err == nil || !strings.Contains(err.Error(), "example FuzzBad") || strings.Contains(err.Error(), "FuzzGood") {
+		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(out.String(), "2 targets, 500ms each") {
+		t.Errorf("output %q", out.String())
+	}
+}
+
+func TestCheckFormat(t *testing.T) {
+	if _, err := exec.LookPath("gofmt"); err != nil {
+		t.Skip("no gofmt")
+	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write := func(name, text string) {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a/good.go", "package a\n")
+	write(".hidden/bad.go", "package   a")
+	if err := checkFormat(t.Context(), io.Discard); err != nil {
+		t.Errorf("a good file: %v", err)
+	}
+	write("b/c/bad.go", "package   a")
+	if err := checkFormat(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "b/c/bad.go") {
+		t.Errorf("a bad file: %v", err)
+	}
+}
+
+func TestSecretFiles(t *testing.T) {
+	const text = "[[lns.peers]]\nsecret_file = \"a.secret\"\n# secret_file = \"no\"\n  secret_file=\"b\"\nsecret_file = \"/etc/x\"\nsecret = \"x\"\n"
+	if got := secretFiles(text); !slices.Equal(got, []string{"a.secret", "b"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestQuietShowsOnlyFailures(t *testing.T) {
+	var out bytes.Buffer
+	if err := quiet("sh", "-c", "echo said")(t.Context(), &out); err != nil || out.Len() > 0 {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	if err := quiet("sh", "-c", "echo said; exit 4")(t.Context(), &out); err == nil || out.String() != "said\n" {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"adit/integration/lab"
+)
+
+// local is where the gate keeps its programs and results; git ignores it.
+const local = ".lab"
+
+func (g *gate) steps(quick bool) []step {
+	steps := []step{
+		{"tools", installTools},
+		{"gofmt", checkFormat},
+		{"go vet", quiet("go", "vet", "./...")},
+		{"staticcheck", quiet(tool("staticcheck"), "./...")},
+		// A shadowed err that goes unseen; in tests it does no harm.
+		{"shadow", quiet(tool("shadow"), "-test=false", "./...")},
+		{"exhaustive switches", quiet(tool("exhaustive"), "-test=false", "-default-signifies-exhaustive", "./...")},
+		{"imports point down", shown("go", "test", "-run", "^(TestImportsPointDown|TestViolationsAreSeen)$", "./integration")},
+		{"static binary, reference configuration", checkReference},
+		{"unit tests and simulation, with the race detector", shown("go", "test", "-race", "-timeout", "10m", "-skip", "^TestLab$", "./...")},
+	}
+	if quick {
+		return steps
+	}
+	return append(steps,
+		step{"fuzz smoke", g.fuzz},
+		step{"the lab: real kernel, real peers",
+			shown("go", "test", "./integration/", "-run", "^TestLab$", "-count=1", "-v", "-timeout", g.labTimeout.String())})
+}
+
+func tool(name string) string { return filepath.Join(local, "bin", name) }
+
+// installTools brings the pinned programs of the tools module, a C compiler
+// for the race detector, and what the lab needs.
+func installTools(ctx context.Context, out io.Writer) error {
+	bin, err := filepath.Abs(filepath.Join(local, "bin"))
+	if err != nil {
+		return err
+	}
+	if err = os.MkdirAll(bin, 0o755); err != nil {
+		return err
+	}
+	if err = lab.InstallPrograms(ctx, out, lab.Need{Program: "gcc", Package: "build-essential"}); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "-C", "integration/gate/tools", "install", "tool")
+	cmd.Env = append(os.Environ(), "GOBIN="+bin, "CGO_ENABLED=0", "GOFLAGS=")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, text)
+	}
+	return nil
+}
+
+// checkFormat asks gofmt for files that it would change.
+func checkFormat(ctx context.Context, _ io.Writer) error {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	args := []string{"-l"}
+	for _, e := range entries {
+		// Not the hidden folders, which hold other people's source.
+		if name := e.Name(); !strings.HasPrefix(name, ".") && (e.IsDir() || strings.HasSuffix(name, ".go")) {
+			args = append(args, name)
+		}
+	}
+	text, err := exec.CommandContext(ctx, "gofmt", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("gofmt: %w\n%s", err, text)
+	}
+	if len(text) > 0 {
+		return fmt.Errorf("gofmt would change:\n%s", text)
+	}
+	return nil
+}
+
+// checkReference builds the binary as it is shipped and lets it read the
+// reference configuration.
+func checkReference(ctx context.Context, out io.Writer) error {
+	binary := filepath.Join(local, "adit")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/adit")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, text)
+	}
+	// The secret files that it names are not in the source: an example of
+	// each stands in for them.
+	dir, err := os.MkdirTemp("", "adit-gate-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err = os.CopyFS(dir, os.DirFS("etc")); err != nil {
+		return err
+	}
+	reference, err := os.ReadFile(filepath.Join(dir, "adit.toml"))
+	if err != nil {
+		return err
+	}
+	for _, name := range secretFiles(string(reference)) {
+		if err = os.WriteFile(filepath.Join(dir, name), []byte("example\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	if err = os.Chmod(filepath.Join(dir, "adit.toml"), 0o600); err != nil {
+		return err
+	}
+	return shown(binary, "check", "-c", filepath.Join(dir, "adit.toml"))(ctx, out)
+}
+
+// secretFiles lists the values of secret_file, relative to the configuration.
+func secretFiles(config string) []string {
+	var names []string
+	for line := range strings.Lines(config) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || strings.TrimSpace(key) != "secret_file" {
+			continue
+		}
+		if name := strings.Trim(strings.TrimSpace(value), `"`); name != "" && !filepath.IsAbs(name) {
+			names = append(names, filepath.Base(name))
+		}
+	}
+	return names
+}
+
+// shown runs a command whose output is shown as it comes.
+func shown(name string, args ...string) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, out io.Writer) error {
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Stdout, cmd.Stderr = out, out
+		return commandError(cmd, cmd.Run())
+	}
+}
+
+// quiet runs a command whose output is shown only if it fails.
+func quiet(name string, args ...string) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, out io.Writer) error {
+		cmd := exec.CommandContext(ctx, name, args...)
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			if _, e := out.Write(bytes.TrimLeft(text, "\n")); e != nil {
+				err = errors.Join(err, e)
+			}
+		}
+		return commandError(cmd, err)
+	}
+}
+
+func commandError(cmd *exec.Cmd, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
+	}
+	return nil
+}
