@@ -26,8 +26,7 @@ func versionCommand(f *flags) *cobra.Command {
 		Short: "Show the version of this binary",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			v := describeBuild(version, info)
+			v := thisBuild()
 			if f.json {
 				return writeJSON(c.OutOrStdout(), v)
 			}
@@ -35,6 +34,12 @@ func versionCommand(f *flags) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// thisBuild describes the running binary.
+func thisBuild() buildVersion {
+	info, _ := debug.ReadBuildInfo()
+	return describeBuild(version, info)
 }
 
 // describeBuild prefers what the linker was told; info may be nil.

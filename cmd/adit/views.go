@@ -27,7 +27,7 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, err
 	}
 	s := control.Status{
-		Version: version, HostName: d.cfg.HostName,
+		Version: thisBuild().Version, HostName: d.cfg.HostName,
 		Started: d.started.Round(0), UptimeSeconds: int64(time.Since(d.started).Seconds()),
 		Counters: snap.Counters,
 		Tunnels:  control.Counts{Limit: d.cfg.Limits.Tunnels},
