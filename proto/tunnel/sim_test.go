@@ -358,7 +358,7 @@ func lifetime(t *testing.T, seed uint64) (established int, connected bool) {
 // Two tunnel ends over a network that loses, repeats and reorders: every run
 // ends, the ends agree, every call has exactly one end, nothing is left over.
 func TestSimulatedLifetimes(t *testing.T) {
-	seeds := uint64(3000)
+	seeds := uint64(2000)
 	if testing.Short() {
 		seeds = 300
 	}

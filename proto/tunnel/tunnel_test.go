@@ -535,3 +535,102 @@ func TestStrings(t *testing.T) {
 		}
 	}
 }
+
+// Packets that the owner should not have given to this tunnel change nothing.
+func TestWrongHeader(t *testing.T) {
+	p := dialled(t, testConfig())
+	payload, err := l2tp.AppendMessage(nil, message(l2tp.TypeStopCCN), l2tp.AppendOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*l2tp.Header)
+		want   error
+	}{
+		"data":           {func(h *l2tp.Header) { h.Control = false }, ErrUnexpected},
+		"another tunnel": {func(h *l2tp.Header) { h.TunnelID = 11 }, ErrWrongTunnel},
+		"no sequence":    {func(h *l2tp.Header) { h.HasSequence = false }, reliable.DropNotControl},
+		"future Nr":      {func(h *l2tp.Header) { h.Nr = 999 }, reliable.DropNeverSent},
+	} {
+		h := p.header(0, nil)
+		c.change(&h)
+		p.step(Receive{h, payload})
+		if got := find[Drop](p).Reason; got != c.want || p.tunnel.State() != Established || len(p.sent) != 0 {
+			t.Errorf("%s: %v, want %v; state %v, sent %v", name, got, c.want, p.tunnel.State(), p.sent)
+		}
+	}
+}
+
+// A tunnel keeps little between steps, however much one of them did, and the
+// actions of a step are what it says and nothing of the step before.
+func TestStepForgets(t *testing.T) {
+	p := dialled(t, testConfig())
+	for range 200 {
+		p.step(PlaceCall{Call: Call{CalledNumber: strings.Repeat("1", 500)}})
+		p.ack()
+	}
+	p.step(Stop{})
+	if n := count[CallDown](p); n != 200 {
+		t.Fatalf("%d CallDown", n)
+	}
+	p.step(Tick{})
+	if len(p.actions) != 0 || len(p.sent) != 0 {
+		t.Errorf("actions %v, sent %v", p.actions, p.sent)
+	}
+	if cap(p.tunnel.actions) > keepActions || cap(p.tunnel.packets) > keepPackets {
+		t.Errorf("room for %d actions and %d octets is kept", cap(p.tunnel.actions), cap(p.tunnel.packets))
+	}
+}
+
+// RFC 2661 section 5.7: "it is not necessary to clear each session individually
+// when tearing down the whole tunnel": the StopCCN does not wait behind what is
+// in the queue.
+func TestStopOvertakesTheQueue(t *testing.T) {
+	p := dialled(t, testConfig())
+	for range 50 {
+		p.step(PlaceCall{})
+	}
+	if p.tunnel.Stats().SendQueue < 20 {
+		t.Fatalf("only %d messages wait", p.tunnel.Stats().SendQueue)
+	}
+	p.step(Stop{})
+	var sent []l2tp.MessageType
+	for range 10 {
+		sent = append(sent, p.sentTypes()...)
+		p.ack()
+	}
+	if fmt.Sprint(sent) != "[StopCCN]" || !p.tunnel.Acknowledged() {
+		t.Errorf("sent %v, acknowledged %v", sent, p.tunnel.Acknowledged())
+	}
+}
+
+// To a peer that has stopped nothing is said any more but acknowledgements, also
+// of what it has not acknowledged.
+func TestStopCCNSilencesTheQueue(t *testing.T) {
+	p := dialled(t, testConfig())
+	p.step(PlaceCall{})
+	p.step(PlaceCall{})
+	_, payload := p.encode(0, message(l2tp.TypeStopCCN))
+	h := p.header(0, nil)
+	h.Ns, h.Nr = p.ns-1, 2 // the SCCCN is acknowledged, the ICRQs are not
+	p.step(Receive{h, payload})
+	if len(p.sentTypes()) != 0 || len(p.sent) != 1 || p.tunnel.State() != Dead {
+		t.Fatalf("sent %v, state %v", p.sent, p.tunnel.State())
+	}
+	p.wait(20 * time.Second)
+	if len(p.sent) != 0 {
+		t.Errorf("sent %v", p.sent)
+	}
+	// "maintain enough control connection state to properly accept StopCCN
+	// retransmissions over at least a full retransmission cycle".
+	p.step(Receive{h, payload})
+	if len(p.sent) != 1 || p.sent[0].Message != nil || p.sent[0].Nr != h.Ns+1 {
+		t.Errorf("sent %v", p.sent)
+	}
+	p.wait(10 * time.Second)
+	if p.tunnel.State() != Dead {
+		t.Error("gone before the end of the cycle")
+	}
+	p.wait(2 * time.Second)
+	find[Gone](p)
+}
