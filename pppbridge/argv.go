@@ -60,7 +60,10 @@ func arguments(path string, s *Spec) []string {
 }
 
 func kernelArguments(s *Spec) []string {
-	argv := []string{"plugin", "pppol2tp.so", "pppol2tp", strconv.Itoa(sessionFD)}
+	// The plugin demands the IDs in LNS mode, where it tells its hooks of them.
+	argv := []string{"plugin", "pppol2tp.so", "pppol2tp", strconv.Itoa(sessionFD),
+		"pppol2tp_tunnel_id", strconv.Itoa(int(s.LocalTunnel)),
+		"pppol2tp_session_id", strconv.Itoa(int(s.LocalSession))}
 	if s.LNS {
 		argv = append(argv, "pppol2tp_lns_mode")
 	}
