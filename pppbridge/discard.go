@@ -15,9 +15,11 @@ type discard struct {
 	frames, bytes atomic.Uint64
 }
 
-func openDiscard(f *Factory, onExit func(Exit)) *discard {
-	f.sup.running.Add(1)
-	return &discard{f: f, onExit: onExit}
+func openDiscard(f *Factory, onExit func(Exit)) (Bridge, error) {
+	if !f.arrive() {
+		return nil, ErrClosed
+	}
+	return &discard{f: f, onExit: onExit}, nil
 }
 
 func (d *discard) Kind() Kind                   { return Discard }
@@ -38,7 +40,7 @@ func (d *discard) Close(reason string) {
 		return
 	}
 	d.f.sup.poller.Post(func(time.Time) {
-		d.f.sup.running.Add(-1)
+		d.f.gone()
 		d.onExit(Exit{
 			Code: -1, Closed: true, Text: reason,
 			Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative},

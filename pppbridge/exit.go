@@ -78,7 +78,7 @@ func exitOf(ws unix.WaitStatus, h hints) Exit {
 			PPP:    cause(l2tp.DisconnectNoInformation, 0, 0),
 		}
 	}
-	t := &pppdExits[code]
+	t := &pppdExits[h.meaning(code)]
 	ppp := *t.ppp
 	e := Exit{Code: code, Text: t.text, Result: resultOf(t.result, t.told), PPP: &ppp}
 	h.refine(&e)

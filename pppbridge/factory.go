@@ -20,7 +20,8 @@ type Config struct {
 	Path string
 	// StopTimeout is how long pppd has after SIGTERM before SIGKILL; 0: 10 s.
 	StopTimeout time.Duration
-	// Starts is how many pppds may be starting at one time; 0: 8.
+	// Starts is how many pppds may be starting at one time; 0: 8. One counts as
+	// starting until it says "Connect:", or its first frame, or two seconds.
 	Starts int
 	// StartsPerSecond limits the rate of starts; 0: no limit.
 	StartsPerSecond int
@@ -53,9 +54,11 @@ type Factory struct {
 	cfg     Config
 	starter *starter
 	sup     *supervisor
+	forker  *forker
 
-	mu     sync.Mutex
-	closed bool
+	mu      sync.Mutex
+	closed  bool
+	running int
 }
 
 // NewFactory makes a Factory and adds its deadlines to the poller.
@@ -78,6 +81,11 @@ func NewFactory(cfg Config) *Factory {
 	f := &Factory{cfg: cfg}
 	f.starter = newStarter(cfg.Starts, cfg.StartsPerSecond, cfg.MaxWaiting)
 	f.sup = newSupervisor(cfg.Poller, cfg.StopTimeout, f.starter)
+	// What adit itself inherited is not close-on-exec by itself.
+	if err := kernel.SealDescriptors(); err != nil {
+		cfg.Log.WithError(err).Warn("descriptors that adit inherited may leak into pppds")
+	}
+	f.forker = newForker(cfg.Starts)
 	cfg.Poller.AddTimed(f.sup)
 	return f
 }
@@ -90,18 +98,12 @@ func NewFactory(cfg Config) *Factory {
 //
 // A pppd that cannot be started is not an error of Open: onExit tells it.
 func (f *Factory) Open(spec Spec, frames Frames, onExit func(Exit)) (Bridge, error) {
-	f.mu.Lock()
-	closed := f.closed
-	f.mu.Unlock()
-	if closed {
-		return nil, ErrClosed
-	}
 	if spec.Log == nil {
 		spec.Log = discardLog()
 	}
 	switch spec.Kind {
 	case Discard:
-		return openDiscard(f, onExit), nil
+		return openDiscard(f, onExit)
 	case PPPDKernel:
 		return openKernel(f, spec, onExit)
 	case PPPDAsync, PPPDSync:
@@ -111,12 +113,45 @@ func (f *Factory) Open(spec Spec, frames Frames, onExit func(Exit)) (Bridge, err
 }
 
 // Running is the number of bridges that are open, with those still stopping.
-func (f *Factory) Running() int { return int(f.sup.running.Load()) }
+func (f *Factory) Running() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
+}
 
 // Close lets no new bridge be opened. The bridges that are open are their
 // owners' to close; their exits still come.
 func (f *Factory) Close() {
 	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		f.endForker()
+	}
+}
+
+// arrive counts a bridge in, unless the factory is closed.
+func (f *Factory) arrive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.running++
+	}
+	return !f.closed
+}
+
+// gone counts a bridge out.
+func (f *Factory) gone() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running--
+	f.endForker()
+}
+
+// endForker ends the forker's thread with the last bridge of a closed factory,
+// and not before: pppds would take it for the death of the daemon.
+func (f *Factory) endForker() {
+	if f.closed && f.running == 0 {
+		close(f.forker.jobs)
+	}
 }

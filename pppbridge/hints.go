@@ -10,11 +10,14 @@ import (
 // hints is what pppd's log lines give away beyond its exit status: the name of
 // the interface and the addresses, and what exactly failed.
 type hints struct {
-	info     Info
-	protocol uint16 // of the authentication that was tried
-	refused  bool   // the peer refused to authenticate itself
-	timeout  uint16 // the control protocol whose Configure-Requests timed out
-	reason   string // the last line that sounds like one
+	// connected: pppd has attached its line to the kernel, and LCP begins.
+	connected bool
+	info      Info
+	protocol  uint16 // of the authentication that was tried
+	refused   bool   // the peer refused to authenticate itself
+	timeout   uint16 // the control protocol whose Configure-Requests timed out
+	status    int    // the exit status that the lines speak of; 0: none
+	reason    string // the last line that sounds like one
 }
 
 // see looks at one line of pppd's log and reports whether info has changed.
@@ -22,6 +25,8 @@ func (h *hints) see(line string) bool {
 	h.seeFailure(line)
 	before := h.info
 	switch {
+	case strings.HasPrefix(line, "Connect: "):
+		h.connected = true
 	case strings.HasPrefix(line, "Using interface "):
 		h.info.Interface = strings.TrimPrefix(line, "Using interface ")
 	case strings.HasPrefix(line, "local  IP address "):
@@ -38,27 +43,57 @@ func lastAddr(line string) netip.Addr {
 	return a
 }
 
-func (h *hints) seeFailure(line string) {
-	switch {
-	case isDebugLine(line):
-		return // only with "debug", so the same words would mean two things
-	case strings.Contains(line, "refused to authenticate"):
-		h.refused = true
-	case strings.Contains(line, "LCP: timeout sending Config-Requests"):
-		h.timeout = protocolLCP
-	case strings.Contains(line, "timeout sending Config-Requests"):
-		h.timeout = ncpOf(line)
-	case strings.Contains(line, "authentication failed"), strings.Contains(line, "failed CHAP authentication"),
-		strings.Contains(line, "No response to PAP"):
-		h.protocol = authOf(line)
-	case !strings.Contains(line, "Couldn't"), strings.Contains(line, "tcflush"):
-		return
-	}
-	h.reason = line
+// failures are the lines in which pppd tells why a link ends, and the exit
+// status that means it.
+var failures = [...]struct {
+	text   string
+	status int
+}{
+	{"timeout sending Config-Requests", 10},
+	{"refused to authenticate", 11},
+	{"peer authentication failed", 11},
+	{"failed CHAP authentication", 11},
+	{"authentication failed", 19},
+	{"No response to PAP", 19},
+	{"LCP terminated by peer", endedByPeer},
+	{"Terminating connection due to lack of activity", 12},
+	{"Connect time expired", 13},
+	{"echo-requests", 15},
+	{"appears to be disconnected", 15},
+	{"loopback detected", 17},
 }
 
-func ncpOf(line string) uint16 {
+// endedByPeer stands for status 0, which means "none" in hints.
+const endedByPeer = -1
+
+func (h *hints) seeFailure(line string) {
+	if isDebugLine(line) {
+		return // with "debug" the same words may be part of a packet
+	}
+	for _, f := range failures {
+		if !strings.Contains(line, f.text) {
+			continue
+		}
+		h.status, h.reason = f.status, line
+		switch f.status {
+		case 10:
+			h.timeout = protocolOf(line)
+		case 11, 19:
+			h.refused = strings.Contains(line, "refused")
+			h.protocol = authOf(line)
+		}
+		return
+	}
+	if strings.Contains(line, "Couldn't ") {
+		h.reason = line
+	}
+}
+
+// protocolOf is the control protocol that begins the line.
+func protocolOf(line string) uint16 {
 	switch name, _, _ := strings.Cut(line, ":"); name {
+	case "LCP":
+		return protocolLCP
 	case "IPCP":
 		return 0x8021
 	case "IPV6CP":
@@ -91,7 +126,7 @@ func (h *hints) refine(e *Exit) {
 	if h.reason != "" && e.Code != 0 {
 		e.Text += " (" + h.reason + ")"
 	}
-	switch e.Code {
+	switch h.meaning(e.Code) {
 	case 10:
 		switch {
 		case h.timeout == protocolLCP:
@@ -116,4 +151,15 @@ func (h *hints) refine(e *Exit) {
 			e.PPP.Protocol = h.protocol
 		}
 	}
+}
+
+// meaning is the status whose cause the exit has. pppd 2.4.9 closes its side of
+// the line itself at every end of a link, takes that for a hang-up, and exits
+// with 16 ("Modem hangup") whatever the reason was; the line of the log before
+// tells. Every other status is taken as it is.
+func (h *hints) meaning(code int) int {
+	if code == 16 && h.status != 0 {
+		return max(h.status, 0)
+	}
+	return code
 }

@@ -14,10 +14,14 @@ import (
 // opened at once, so the kernel knows the session from the moment it is up; it
 // queues up to a socket buffer of frames until pppd has bound it, but a peer's
 // first Configure-Request in that queue is for nobody and comes again.
+//
+// We keep a copy of the socket, for the counters, and close it last. It cannot
+// tell us that the kernel's session has ended: Linux (6.1) leaves the socket as
+// it was when the tunnel's UDP socket is closed or somebody deletes the session
+// by netlink, and pppd sees nothing of it either. So whoever closes a tunnel
+// closes its bridges, and should adit die, pppd gets a signal (see forker).
 type kernelBridge struct {
 	*pppd
-	handle kernel.Handle // for the end of the session in the kernel
-
 	mu      sync.Mutex // of socket against Stats
 	socket  *kernel.PPPoX
 	last    kernel.L2TPStats // when the session was last there
@@ -88,22 +92,9 @@ func (k *kernelBridge) Deliver(time.Time, []byte) { k.dropped.Add(1) }
 func (k *kernelBridge) forked() {
 	_ = unix.Close(k.devnull)
 	k.devnull = -1
-	// No event is asked for: only the session's end in the kernel is reported.
-	k.handle, _ = k.f.sup.poller.Add(k.socketFD(), 0, sessionHandler{k})
-}
-
-type sessionHandler struct{ k *kernelBridge }
-
-// Ready says that the kernel has ended the session, as it does with all of a
-// tunnel whose socket is closed. pppd sees a hang-up by itself; it is given the
-// time of a stop to act on it.
-func (h sessionHandler) Ready(now time.Time, _ kernel.Events) {
-	h.k.f.sup.poller.Remove(h.k.handle)
-	h.k.expectEnd(now)
 }
 
 func (k *kernelBridge) ended(time.Time) {
-	k.f.sup.poller.Remove(k.handle)
 	k.locked(func() {
 		k.readStats()
 		_ = k.socket.Close()

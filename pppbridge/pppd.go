@@ -79,18 +79,19 @@ func (p *pppd) launch() error {
 	if !p.f.starter.reserve() {
 		return ErrTooManyStarts
 	}
-	p.f.sup.running.Add(1)
+	if !p.f.arrive() {
+		p.f.starter.waiting.Add(-1)
+		return ErrClosed
+	}
 	if !p.f.sup.poller.Post(func(now time.Time) { p.f.starter.add(now, p) }) {
 		p.f.starter.waiting.Add(-1)
-		p.f.sup.running.Add(-1)
+		p.f.gone()
 		return ErrClosed
 	}
 	return nil
 }
 
-// start makes the log pipe and has a worker fork: a fork of a large process
-// takes milliseconds, which the poller must not spend. There are at most as
-// many workers as starting places.
+// start makes the log pipe and has the forker fork.
 func (p *pppd) start() {
 	p.state = stateStarting
 	fds := [2]int{}
@@ -105,10 +106,10 @@ func (p *pppd) start() {
 	_ = unix.SetNonblock(p.logW, false)
 	argv := arguments(p.f.cfg.Path, &p.spec)
 	p.spec.Log.WithField("argv", redact(argv)).Debug("starting pppd")
-	go func() {
+	p.f.forker.jobs <- func() { // there is room for every starting place
 		pid, pidfd, err := p.fork(argv)
 		p.post(func(now time.Time) { p.started(now, pid, pidfd, err) })
-	}()
+	}
 }
 
 // post runs f in the poller. If the poller is gone, so is the daemon.
@@ -125,7 +126,7 @@ func (p *pppd) fork(argv []string) (pid, pidfd int, err error) {
 	pidfd = -1
 	pid, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
 		Dir: "/", Env: environment, Files: files,
-		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd, Pdeathsig: syscall.SIGTERM},
 	})
 	if err == nil && pidfd < 0 {
 		pidfd, err = unix.PidfdOpen(pid, 0)
@@ -221,6 +222,9 @@ func (p *pppd) readLog(now time.Time, n int) {
 		}
 		p.lines.feed(now, p.f.sup.scratch[:got], p.seeLine, p.logLine)
 		p.logDrops.Store(p.lines.dropped)
+		if p.hints.connected {
+			p.settle(now)
+		}
 	}
 }
 
@@ -327,11 +331,11 @@ func (p *pppd) finish(now time.Time, e Exit) {
 	}
 	p.line.ended(now)
 	p.setInfo(func(i *Info) { i.PID = 0 })
-	sup.running.Add(-1)
 	if had != stateWaiting && !p.settledYet {
 		p.f.starter.done(now)
 	}
 	e.Closed = p.wantStop
+	p.f.gone()
 	p.onExit(e)
 }
 

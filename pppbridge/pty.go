@@ -44,8 +44,8 @@ type ptyBridge struct {
 }
 
 type ptyCounters struct {
-	framesIn, bytesIn, framesOut, bytesOut     atomic.Uint64
-	queueFull, tooLong, closed, malformed, cut atomic.Uint64
+	framesIn, bytesIn, framesOut, bytesOut atomic.Uint64
+	queueFull, tooLong, closed             atomic.Uint64
 }
 
 // ptyCodec is what differs between asynchronous and synchronous terminals.
@@ -54,8 +54,9 @@ type ptyCodec interface {
 	// has made sure of room for room(len(frame)).
 	append(dst, frame []byte) []byte
 	room(n int) int
-	// piece is how much of the queue the next write takes.
-	piece(queue []byte) int
+	// piece is the next write: skip octets are ours, n are for the terminal.
+	piece(queue []byte) (skip, n int)
+	whole() bool // a write takes all of its piece or it is lost
 	// decode takes what was read, and calls emit for each frame.
 	decode(b *ptyBridge, in []byte)
 	setACCM(send uint32)
@@ -169,12 +170,16 @@ func (b *ptyBridge) write() {
 	}
 	for b.sent < len(b.queue) {
 		rest := b.queue[b.sent:]
-		n, err := unix.Write(b.master, rest[:b.codec.piece(rest)])
+		skip, size := b.codec.piece(rest)
+		n, err := unix.Write(b.master, rest[skip:skip+size])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n > 0 {
-			b.sent += n
+			if b.codec.whole() {
+				n = size
+			}
+			b.sent += skip + n
 			continue
 		}
 		if err != nil && !errors.Is(err, unix.EAGAIN) {
@@ -270,7 +275,7 @@ func (b *ptyBridge) Stats() Stats {
 		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(),
 		FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(),
 		DropQueueFull: c.queueFull.Load(), DropTooLong: c.tooLong.Load(), DropClosed: c.closed.Load(),
-		DropMalformed: c.malformed.Load(), SplitMerged: c.cut.Load(), LogLinesDropped: b.logDrops.Load(),
+		LogLinesDropped: b.logDrops.Load(),
 	}
 	b.codec.stats(&s)
 	return s
@@ -289,10 +294,11 @@ func newAsyncCodec(buf []byte) *asyncCodec {
 	return c
 }
 
-func (c *asyncCodec) append(dst, frame []byte) []byte { return c.enc.AppendFrame(dst, frame) }
-func (c *asyncCodec) room(n int) int                  { return ppp.MaxEncodedLen(n) }
-func (c *asyncCodec) piece(queue []byte) int          { return len(queue) }
-func (c *asyncCodec) setACCM(send uint32)             { c.enc.SetACCM(send) }
+func (c *asyncCodec) append(dst, frame []byte) []byte  { return c.enc.AppendFrame(dst, frame) }
+func (c *asyncCodec) room(n int) int                   { return ppp.MaxEncodedLen(n) }
+func (c *asyncCodec) piece(queue []byte) (skip, n int) { return 0, len(queue) }
+func (c *asyncCodec) whole() bool                      { return false }
+func (c *asyncCodec) setACCM(send uint32)              { c.enc.SetACCM(send) }
 
 // decode: the decoder builds frames in out, behind the headroom.
 func (c *asyncCodec) decode(b *ptyBridge, in []byte) {

@@ -1,19 +1,17 @@
 package pppbridge
 
 import (
-	"sync/atomic"
 	"time"
 
 	"adit/internal/kernel"
 )
 
-// supervisor keeps the deadlines of all pppds. Everything but running belongs
-// to the poller's goroutine. Each list has one timeout, so its order is that of
+// supervisor keeps the deadlines of all pppds. It belongs to the poller's
+// goroutine. Each list has one timeout, so its order is that of
 // its deadlines and no heap is needed.
 type supervisor struct {
 	poller      *kernel.Poller
 	stopTimeout time.Duration
-	running     atomic.Int64
 
 	starting []timedSession // until settled
 	stopping []timedSession // until SIGKILL
