@@ -4,10 +4,13 @@
 package integration
 
 import (
+	"bytes"
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"adit/integration/lab"
 )
@@ -35,4 +38,34 @@ func TestLab(t *testing.T) {
 		Run:      *labRun,
 		Binaries: map[string]string{"ADIT_BIN": "adit/cmd/adit"},
 	})
+}
+
+// TestLabCommand holds the lab to what it promises about a single command: both
+// outputs, the status, the environment, and the folder that outlives it.
+func TestLabCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the lab boots a machine; not with -short")
+	}
+	var stdout, stderr, log bytes.Buffer
+	o := lab.Options{Out: t.TempDir(), Dir: t.TempDir(), Env: []string{"X=it's a \"test\""},
+		Timeout: 5 * time.Minute, Stdout: &stdout, Stderr: &stderr, Log: &log}
+	const script = `echo "$X $ADIT_LAB $(id -u) $PWD"; echo oops >&2; echo kept >"$ADIT_LAB_OUT/file"
+cat /proc/net/pppol2tp >/dev/null || echo "no L2TP in the kernel"
+ping -c1 127.0.0.1 >/dev/null && exit 7`
+	status, err := lab.Run(t.Context(), o, "/bin/sh", "-c", script)
+	if err != nil || status != 7 {
+		t.Fatalf("status %d, %v\n%s%s%s", status, err, &log, &stdout, &stderr)
+	}
+	if want := "it's a \"test\" 1 0 " + o.Dir + "\n"; stdout.String() != want {
+		t.Errorf("output %q, want %q", stdout.String(), want)
+	}
+	if stderr.String() != "oops\n" {
+		t.Errorf("standard error %q", stderr.String())
+	}
+	if text, err := os.ReadFile(filepath.Join(o.Out, "file")); err != nil || string(text) != "kept\n" {
+		t.Errorf("the file that outlives the guest: %q, %v", text, err)
+	}
+	if left, err := os.ReadDir(o.Out); err != nil || len(left) != 1 {
+		t.Errorf("left in the folder: %v, %v", left, err)
+	}
 }

@@ -54,7 +54,7 @@ func TestRunStopsWhenInterrupted(t *testing.T) {
 func TestQuickHasNoFuzzAndNoLab(t *testing.T) {
 	var g gate
 	quick, full := g.steps(true), g.steps(false)
-	if len(full) != len(quick)+2 {
+	if len(full) != len(quick)+3 {
 		t.Errorf("%d quick steps, %d in full", len(quick), len(full))
 	}
 	for _, s := range quick {

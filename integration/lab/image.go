@@ -123,7 +123,7 @@ func downloadKernel(ctx context.Context, log io.Writer, cache string) (string, e
 	}
 	if !exists(filepath.Join(tree, "lib")) {
 		// Releases with a merged /usr put the modules under usr/lib.
-		if err := os.Symlink("usr/lib", filepath.Join(tree, "lib")); err != nil {
+		if err = os.Symlink("usr/lib", filepath.Join(tree, "lib")); err != nil {
 			return "", err
 		}
 	}

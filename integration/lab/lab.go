@@ -122,6 +122,27 @@ func Run(ctx context.Context, o Options, argv ...string) (status int, err error)
 	return runVM(ctx, &o, argv)
 }
 
+// Ready installs, downloads and builds what a run with these options needs, so
+// that the first run does not spend its time on it.
+func Ready(ctx context.Context, o Options) error {
+	if err := o.defaults(); err != nil {
+		return err
+	}
+	if o.resolveMode() == Native {
+		return Install(ctx, o.Log, false)
+	}
+	image, err := Prepare(ctx, o.Log, false)
+	if err != nil {
+		return err
+	}
+	qemu, err := lookTool("qemu-system-x86_64")
+	if err != nil {
+		return err
+	}
+	_, err = chooseAccelerator(ctx, o.Log, qemu, image)
+	return err
+}
+
 // private is the folder in Options.Out that belongs to the lab itself.
 const private = ".lab"
 
