@@ -148,10 +148,25 @@ func (f *Factory) gone() {
 	f.endForker()
 }
 
+// needPacer makes the pacer with the first synchronous bridge.
+func (f *Factory) needPacer() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sup.pacer != nil || f.closed {
+		return nil
+	}
+	var err error
+	f.sup.pacer, err = newPacer(f.cfg.Poller)
+	return err
+}
+
 // endForker ends the forker's thread with the last bridge of a closed factory,
 // and not before: pppds would take it for the death of the daemon.
 func (f *Factory) endForker() {
 	if f.closed && f.running == 0 {
 		close(f.forker.jobs)
+		if f.sup.pacer != nil {
+			f.sup.pacer.close()
+		}
 	}
 }

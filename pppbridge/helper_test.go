@@ -72,6 +72,7 @@ func fakePPPD(args []string) {
 			os.Exit(5)
 		case "echo":
 			fmt.Fprintln(os.Stderr, "Connect: ppp9 <--> /dev/pts/0")
+			go func() { <-term; os.Exit(5) }()
 			_, _ = io.Copy(os.Stdout, os.Stdin)
 			os.Exit(16)
 		case "fds":

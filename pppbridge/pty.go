@@ -39,6 +39,8 @@ type ptyBridge struct {
 	armed   bool          // the poller waits for room
 	queue   []byte        // cap queueSize, never reallocated
 	sent    int           // octets of queue that are written
+	paced   bool          // the pacer will call write
+	written time.Time     // when the last whole frame was
 
 	count ptyCounters
 }
@@ -56,6 +58,7 @@ type ptyCodec interface {
 	room(n int) int
 	// piece is the next write: skip octets are ours, n are for the terminal.
 	piece(queue []byte) (skip, n int)
+	maxFrame() int
 	whole() bool // a write takes all of its piece or it is lost
 	// decode takes what was read, and calls emit for each frame.
 	decode(b *ptyBridge, in []byte)
@@ -76,7 +79,10 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 	b.pppd = newPPPD(f, spec, b, onExit)
 	if spec.Kind == PPPDSync {
 		b.codec = &syncCodec{}
-		err = pty.SetHDLC()
+		err = f.needPacer()
+		if err == nil {
+			err = pty.SetHDLC()
+		}
 	} else {
 		b.codec = newAsyncCodec(b.out[Headroom:])
 	}
@@ -130,7 +136,7 @@ func (b *ptyBridge) settled(time.Time) {
 
 // Deliver frames and writes, or queues.
 func (b *ptyBridge) Deliver(_ time.Time, frame []byte) {
-	if len(frame) > MaxFrame || len(frame) == 0 {
+	if len(frame) > b.codec.maxFrame() || len(frame) == 0 {
 		b.count.tooLong.Add(1)
 		return
 	}
@@ -147,7 +153,7 @@ func (b *ptyBridge) Deliver(_ time.Time, frame []byte) {
 	b.queue = b.codec.append(b.queue, frame)
 	b.count.framesIn.Add(1)
 	b.count.bytesIn.Add(uint64(len(frame)))
-	if !b.holding && !b.armed {
+	if !b.holding && !b.armed && !b.paced {
 		b.write()
 	}
 }
@@ -170,6 +176,10 @@ func (b *ptyBridge) write() {
 	}
 	for b.sent < len(b.queue) {
 		rest := b.queue[b.sent:]
+		if b.codec.whole() && time.Since(b.written) < syncGap {
+			b.f.sup.pacer.add(b)
+			return
+		}
 		skip, size := b.codec.piece(rest)
 		n, err := unix.Write(b.master, rest[skip:skip+size])
 		if errors.Is(err, unix.EINTR) {
@@ -177,7 +187,7 @@ func (b *ptyBridge) write() {
 		}
 		if n > 0 {
 			if b.codec.whole() {
-				n = size
+				n, b.written = size, time.Now()
 			}
 			b.sent += skip + n
 			continue
@@ -297,6 +307,7 @@ func newAsyncCodec(buf []byte) *asyncCodec {
 func (c *asyncCodec) append(dst, frame []byte) []byte  { return c.enc.AppendFrame(dst, frame) }
 func (c *asyncCodec) room(n int) int                   { return ppp.MaxEncodedLen(n) }
 func (c *asyncCodec) piece(queue []byte) (skip, n int) { return 0, len(queue) }
+func (c *asyncCodec) maxFrame() int                    { return MaxFrame }
 func (c *asyncCodec) whole() bool                      { return false }
 func (c *asyncCodec) setACCM(send uint32)              { c.enc.SetACCM(send) }
 

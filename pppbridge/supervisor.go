@@ -16,6 +16,7 @@ type supervisor struct {
 	starting []timedSession // until settled
 	stopping []timedSession // until SIGKILL
 	starter  *starter
+	pacer    *pacer         // made with the first synchronous bridge
 	scratch  [16 << 10]byte // for reads in the poller's goroutine
 }
 

@@ -6,7 +6,23 @@ import (
 )
 
 // syncCodec puts whole frames into a synchronous terminal, without escapes and
-// FCS: less work than RFC 1662, and less safe.
+// FCS: less work than RFC 1662, and less safe. A terminal has no frames; the
+// kernel (tried with Linux 6.1) takes each piece of its buffer for one, and a
+// piece may be several writes that came before it was looked at. So:
+//
+//   - From pppd: under N_HDLC a read gives one piece, which is parted by the
+//     lengths that the packets have inside. Nothing is lost, but what has no
+//     length inside must not be there: pppd runs with novj and noccp (so no
+//     MPPE and no compression), nopcomp and noaccomp.
+//   - To pppd: nothing can part what has run together; the kernel takes the
+//     second frame for padding of the first, and it is lost. So writes are
+//     syncGap apart (at most 4,000 frames a second), which is enough for the
+//     kernel to look at each unless the machine is short of processor time.
+//     Then some frames are lost, as on a bad line, and TCP sends them again.
+//   - N_HDLC does not push back: when adit is late by 60 pieces, more are lost.
+//   - Frames of more than 1,792 octets would be cut in two by the terminal.
+//
+// The asynchronous terminal has none of these limits and is the default.
 type syncCodec struct {
 	split, malformed atomic.Uint64
 }
@@ -26,6 +42,8 @@ func (c *syncCodec) piece(queue []byte) (skip, n int) {
 	return lengthSize, int(binary.BigEndian.Uint16(queue))
 }
 
+// maxFrame is what the terminal's buffer keeps in one piece.
+func (c *syncCodec) maxFrame() int  { return 1792 }
 func (c *syncCodec) whole() bool    { return true }
 func (c *syncCodec) setACCM(uint32) {}
 
