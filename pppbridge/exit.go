@@ -10,10 +10,12 @@ import (
 
 // PPP protocol numbers that a disconnect cause may name.
 const (
-	protocolLCP  = 0xc021
-	protocolPAP  = 0xc023
-	protocolCHAP = 0xc223
-	protocolEAP  = 0xc227
+	protocolLCP    = 0xc021
+	protocolIPCP   = 0x8021
+	protocolIPv6CP = 0x8057
+	protocolPAP    = 0xc023
+	protocolCHAP   = 0xc223
+	protocolEAP    = 0xc227
 )
 
 // pppdExit is what one of pppd's exit statuses means to the peer.

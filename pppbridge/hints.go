@@ -13,9 +13,7 @@ type hints struct {
 	// connected: pppd has attached its line to the kernel, and LCP begins.
 	connected bool
 	info      Info
-	protocol  uint16 // of the authentication that was tried
-	refused   bool   // the peer refused to authenticate itself
-	timeout   uint16 // the control protocol whose Configure-Requests timed out
+	protocol  uint16 // that failed, by the same line as status
 	status    int    // the exit status that the lines speak of; 0: none
 	reason    string // the last line that sounds like one
 }
@@ -44,23 +42,30 @@ func lastAddr(line string) netip.Addr {
 }
 
 // failures are the lines in which pppd tells why a link ends, and the exit
-// status that means it.
+// status that means it. They are known by their beginning: further on may be
+// words of the peer's, who must not choose the cause.
 var failures = [...]struct {
-	text   string
-	status int
+	prefix, part string
+	status       int
+	protocol     uint16
 }{
-	{"timeout sending Config-Requests", 10},
-	{"refused to authenticate", 11},
-	{"peer authentication failed", 11},
-	{"failed CHAP authentication", 11},
-	{"authentication failed", 19},
-	{"No response to PAP", 19},
-	{"LCP terminated by peer", endedByPeer},
-	{"Terminating connection due to lack of activity", 12},
-	{"Connect time expired", 13},
-	{"echo-requests", 15},
-	{"appears to be disconnected", 15},
-	{"loopback detected", 17},
+	{"LCP terminated by peer", "", endedByPeer, 0},
+	{"LCP: timeout sending Config-Requests", "", 10, protocolLCP},
+	{"IPCP: timeout sending Config-Requests", "", 10, protocolIPCP},
+	{"IPV6CP: timeout sending Config-Requests", "", 10, protocolIPv6CP},
+	{"peer refused to authenticate", "", 11, 0},
+	{"PAP peer authentication failed", "", 11, protocolPAP},
+	{"CHAP peer authentication failed", "", 11, protocolCHAP},
+	{"Peer ", "failed CHAP authentication", 11, protocolCHAP},
+	{"PAP authentication failed", "", 19, protocolPAP},
+	{"No response to PAP authenticate-requests", "", 19, protocolPAP},
+	{"CHAP authentication failed", "", 19, protocolCHAP},
+	{"EAP: peer reports authentication failure", "", 19, protocolEAP},
+	{"Terminating connection due to lack of activity", "", 12, 0},
+	{"Connect time expired", "", 13, 0},
+	{"No response to ", "echo-requests", 15, 0},
+	{"Serial link appears to be disconnected", "", 15, 0},
+	{"Serial line is looped back", "", 17, 0},
 }
 
 // endedByPeer stands for status 0, which means "none" in hints.
@@ -71,49 +76,14 @@ func (h *hints) seeFailure(line string) {
 		return // with "debug" the same words may be part of a packet
 	}
 	for _, f := range failures {
-		if !strings.Contains(line, f.text) {
-			continue
+		if strings.HasPrefix(line, f.prefix) && strings.Contains(line, f.part) {
+			h.status, h.protocol, h.reason = f.status, f.protocol, line
+			return
 		}
-		h.status, h.reason = f.status, line
-		switch f.status {
-		case 10:
-			h.timeout = protocolOf(line)
-		case 11, 19:
-			h.refused = strings.Contains(line, "refused")
-			h.protocol = authOf(line)
-		}
-		return
 	}
 	if strings.Contains(line, "Couldn't ") {
 		h.reason = line
 	}
-}
-
-// protocolOf is the control protocol that begins the line.
-func protocolOf(line string) uint16 {
-	switch name, _, _ := strings.Cut(line, ":"); name {
-	case "LCP":
-		return protocolLCP
-	case "IPCP":
-		return 0x8021
-	case "IPV6CP":
-		return 0x8057
-	case "CCP":
-		return 0x80fd
-	}
-	return 0
-}
-
-func authOf(line string) uint16 {
-	switch {
-	case strings.Contains(line, "PAP"):
-		return protocolPAP
-	case strings.Contains(line, "CHAP"):
-		return protocolCHAP
-	case strings.Contains(line, "EAP"):
-		return protocolEAP
-	}
-	return 0
 }
 
 // refine makes a general cause exact.
@@ -129,23 +99,24 @@ func (h *hints) refine(e *Exit) {
 	switch h.meaning(e.Code) {
 	case 10:
 		switch {
-		case h.timeout == protocolLCP:
+		case h.status != 10:
+		case h.protocol == protocolLCP:
 			e.PPP = cause(l2tp.DisconnectLCPTimeout, protocolLCP, 0)
-		case h.timeout != 0:
-			e.PPP = cause(l2tp.DisconnectNCPTimeout, h.timeout, 0)
+		default:
+			e.PPP = cause(l2tp.DisconnectNCPTimeout, h.protocol, 0)
 		}
 	case 11:
 		switch {
-		case h.refused:
+		case h.status == 11 && h.protocol == 0: // refused
 			// No authentication protocol was in use, so none is named.
 			e.PPP = cause(l2tp.DisconnectAuthProtocol, 0, l2tp.DirectionPeer)
-		case h.protocol == 0:
+		case h.status != 11:
 			e.PPP = nil
 		default:
 			e.PPP.Protocol = h.protocol
 		}
 	case 19:
-		if h.protocol == 0 {
+		if h.status != 19 {
 			e.PPP = nil
 		} else {
 			e.PPP.Protocol = h.protocol

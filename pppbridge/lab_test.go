@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -72,11 +73,21 @@ var labCommon = []string{"noauth", "nodefaultroute", "noipv6", "noccp", "nobsdco
 
 func openLabPair(t *testing.T, f *Factory, kind Kind) *labPair {
 	t.Helper()
+	p := beginLabPair(t, f, kind, nil, nil)
+	p.waitForIP(t)
+	return p
+}
+
+// beginLabPair starts both ends with further options for their pppds.
+func beginLabPair(t *testing.T, f *Factory, kind Kind, lnsOptions, lacOptions []string) *labPair {
+	t.Helper()
 	p := &labPair{lnsFrame: &crossover{}, lacFrame: &crossover{}, lnsLog: newTestLog(), lacLog: newTestLog()}
 	open := func(lns bool, frames Frames, log *testLog, local, remote string) (Bridge, <-chan Exit) {
 		exits := make(chan Exit, 2)
-		s := Spec{Kind: kind, Options: labCommon, LNS: lns, Log: log.entry, Peer: netip.MustParseAddrPort("127.0.0.1:1701")}
+		s := Spec{Kind: kind, LNS: lns, Log: log.entry, Peer: netip.MustParseAddrPort("127.0.0.1:1701")}
+		s.Options = slices.Concat(labCommon, lacOptions)
 		if lns {
+			s.Options = slices.Concat(labCommon, lnsOptions)
 			s.LocalIP, s.RemoteIP = netip.MustParseAddr(local), netip.MustParseAddr(remote)
 		} else {
 			s.Options = append(s.Options[:len(s.Options):len(s.Options)], "ipcp-accept-local", "ipcp-accept-remote")
@@ -93,7 +104,6 @@ func openLabPair(t *testing.T, f *Factory, kind Kind) *labPair {
 	p.lac, p.lacExit = open(false, p.lacFrame, p.lacLog, "", "")
 	p.lnsFrame.connect(p.lac)
 	p.lacFrame.connect(p.lns)
-	p.waitForIP(t)
 	return p
 }
 
@@ -292,11 +302,12 @@ func TestLabExitCodes(t *testing.T) {
 		name    string
 		options []string
 		file    string
-		code    int
+		result  uint16
+		ppp     uint16
 	}{
-		{"options", nil, bad, 2},
-		{"no answer", []string{"noauth", "lcp-restart", "1", "lcp-max-configure", "2"}, "", 10},
-		{"no plugin", []string{"noauth", "plugin", "no-such-plugin.so"}, "", 2},
+		{"options", nil, bad, l2tp.CDNNoFacilitiesPermanent, l2tp.DisconnectNoInformation},
+		{"no answer", []string{"noauth", "lcp-restart", "1", "lcp-max-configure", "2"}, "", l2tp.CDNGeneralError, l2tp.DisconnectLCPTimeout},
+		{"no plugin", []string{"noauth", "plugin", "no-such-plugin.so"}, "", l2tp.CDNNoFacilitiesPermanent, l2tp.DisconnectNoInformation},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			log := newTestLog()
@@ -308,12 +319,52 @@ func TestLabExitCodes(t *testing.T) {
 			}
 			select {
 			case e := <-exits:
-				if e.Code != c.code || e.Text == "" {
+				if e.Result.Result != c.result || e.PPP.Code != c.ppp || e.Text == "" {
 					t.Errorf("exit %+v; log:\n%s", e, log)
 				}
 				t.Logf("%s (%v, %v)", e.Text, e.Result, e.PPP)
 			case <-time.After(60 * time.Second):
 				t.Fatalf("it does not end; log:\n%s", log)
+			}
+		})
+	}
+}
+
+// What ends an authentication, as the real pppd tells it.
+func TestLabAuthentication(t *testing.T) {
+	needLab(t)
+	secrets := map[string]string{
+		"/etc/ppp/chap-secrets": "joe * right *\nann * right *\n",
+		"/etc/ppp/pap-secrets":  "joe * right *\n",
+	}
+	for path, text := range secrets { // the guest's own copy of the file system
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		lns, lac []string
+		lnsCause l2tp.PPPDisconnect
+		lacCause l2tp.PPPDisconnect
+	}{
+		{"refused", []string{"auth", "require-chap", "name", "lns"}, []string{"refuse-chap", "refuse-mschap", "refuse-mschap-v2", "refuse-eap", "refuse-pap"},
+			*cause(l2tp.DisconnectAuthProtocol, 0, 1), *cause(l2tp.DisconnectNormal, 0, 1)},
+		{"wrong CHAP secret", []string{"auth", "require-chap", "name", "lns"}, []string{"name", "joe", "password", "wrong"},
+			*cause(l2tp.DisconnectAuthFailed, 0xc223, 1), *cause(l2tp.DisconnectAuthFailed, 0xc223, 2)},
+		{"wrong PAP password", []string{"auth", "require-pap", "name", "lns"}, []string{"name", "joe", "password", "wrong"},
+			*cause(l2tp.DisconnectAuthFailed, 0xc023, 1), *cause(l2tp.DisconnectAuthFailed, 0xc023, 2)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newTestFactory(t, Config{Path: FindPPPD()})
+			p := beginLabPair(t, f, PPPDAsync, c.lns, c.lac)
+			lns, lac := waitExit(t, p.lnsExit, p.lnsLog), waitExit(t, p.lacExit, p.lacLog)
+			t.Logf("LNS %d %s; LAC %d %s", lns.Code, lns.Text, lac.Code, lac.Text)
+			if lns.PPP == nil || *lns.PPP != c.lnsCause {
+				t.Errorf("LNS: %v, log:\n%s", lns.PPP, p.lnsLog)
+			}
+			if lac.PPP == nil || *lac.PPP != c.lacCause {
+				t.Errorf("LAC: %v, log:\n%s", lac.PPP, p.lacLog)
 			}
 		})
 	}

@@ -122,6 +122,9 @@ func TestExitMeanings(t *testing.T) {
 		{16, []string{`rcvd [LCP TermReq id=0x2 "LCP terminated by peer"]`}, l2tp.CDNLossOfCarrier, cause(l2tp.DisconnectNoInformation, 0, 0)},
 		{19, []string{"CHAP authentication failed: bad"}, l2tp.CDNAdministrative, cause(l2tp.DisconnectAuthFailed, 0xc223, 2)},
 		{19, nil, l2tp.CDNAdministrative, nil},
+		// The peer's own words do not choose the cause.
+		{16, []string{"LCP terminated by peer (peer refused to authenticate)"}, l2tp.CDNAdministrative, cause(l2tp.DisconnectNormal, 0, l2tp.DirectionPeer)},
+		{11, []string{"Peer LCP: timeout sending Config-Requests failed CHAP authentication"}, l2tp.CDNAdministrative, cause(l2tp.DisconnectAuthFailed, 0xc223, 1)},
 		{77, nil, l2tp.CDNGeneralError, cause(l2tp.DisconnectNoInformation, 0, 0)},
 	} {
 		var h hints
