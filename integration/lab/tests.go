@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,9 @@ type TestOptions struct {
 
 // RunVariable holds the pattern of tests to run in the lab.
 const RunVariable = "ADIT_LAB_RUN"
+
+// testsAtATime is how many parallel tests of a package run in the guest at once.
+const testsAtATime = 4
 
 // RunTests compiles the tests of packages, boots once, runs them all inside and
 // reports each guest test as a subtest PACKAGE/TEST of t. A test that skips
@@ -159,7 +163,9 @@ func goCommand(ctx context.Context, args ...string) (string, error) {
 func testScript(built []builtPackage, o TestOptions) string {
 	var b strings.Builder
 	for _, p := range built {
-		args := []string{quote(p.binary), "-test.v=test2json", "-test.timeout=" + o.Timeout.String()}
+		args := []string{quote(p.binary), "-test.v=test2json", "-test.timeout=" + o.Timeout.String(),
+			// More than the guest has processors: daemons wait more than they work.
+			"-test.parallel=" + strconv.Itoa(testsAtATime)}
 		if o.Run != "" {
 			args = append(args, quote("-test.run="+o.Run))
 		}
@@ -190,7 +196,7 @@ func report(t *testing.T, packages []string, results []*PackageResult, o TestOpt
 func reportPackage(t *testing.T, r *PackageResult, o TestOptions) {
 	t.Helper()
 	for _, test := range r.Tests {
-		reportTest(t, r.Package, test, o)
+		reportTest(t, r.Package, "", test, o)
 	}
 	for _, problem := range r.problems(o.Run) {
 		t.Error(problem)
@@ -213,11 +219,12 @@ func (r *PackageResult) problems(pattern string) []string {
 	return all
 }
 
-func reportTest(t *testing.T, pkg string, r *TestResult, o TestOptions) {
+// reportTest makes one subtest, of the part of the name that its parent has not.
+func reportTest(t *testing.T, pkg, parent string, r *TestResult, o TestOptions) {
 	t.Helper()
-	t.Run(path.Base(r.Name), func(t *testing.T) {
+	t.Run(strings.TrimPrefix(r.Name, parent), func(t *testing.T) {
 		for _, child := range r.Children {
-			reportTest(t, pkg, child, o)
+			reportTest(t, pkg, r.Name+"/", child, o)
 		}
 		problem, skipped := r.judge(pkg, o.Skip)
 		switch {

@@ -117,6 +117,7 @@ func TestProcess(t *testing.T) {
 }
 
 func TestNamespacesAreRemoved(t *testing.T) {
+	NeedLab(t)
 	var name string
 	t.Run("inner", func(t *testing.T) {
 		n := NewNet(t)
