@@ -193,6 +193,21 @@ func TestFollowerCopiesWhatIsNew(t *testing.T) {
 	f.close()
 }
 
+func TestFollowGuestNoticesALostFolder(t *testing.T) {
+	o := Options{Out: t.TempDir()}
+	if err := o.defaults(); err != nil {
+		t.Fatal(err)
+	}
+	// Without the private folder, as if somebody had cleaned up.
+	out := &follower{path: o.privatePath("stdout"), to: &bytes.Buffer{}}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err := followGuest(ctx, &o, emulated, time.Now(), make(chan error), out, out)
+	if !errors.Is(err, ErrGuest) || !strings.Contains(err.Error(), "was removed") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestConsoleKeepsTheTail(t *testing.T) {
 	c := &console{}
 	if got := c.tail(); !strings.Contains(got, "silent") {

@@ -121,6 +121,10 @@ func followGuest(ctx context.Context, o *Options, accel accelerator, begin time.
 			return cause
 		case <-tick.C:
 		}
+		if !exists(o.privatePath("guest.sh")) {
+			// The guest cannot report any more: do not wait for the timeout.
+			return fmt.Errorf("%w: its folder %s was removed while it ran", ErrGuest, o.Out)
+		}
 		out.copy()
 		diag.copy()
 		if !booted {
