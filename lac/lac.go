@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -22,28 +24,66 @@ const lookupsAtATime = 16
 // Role keeps the configured tunnels up.
 type Role struct {
 	ctx      context.Context
-	engine   *engine.Engine
+	engine   dialler
 	planes   *engine.Planes
 	cfg      *config.Config
 	log      *logrus.Entry
-	resolver *net.Resolver
+	resolver resolver
 	lookups  chan struct{}
 	serial   callSerial
+
+	mu      sync.Mutex
+	pausing map[*line]*time.Timer // by the line that waits to dial again
 }
 
-// Start begins to dial. It ends when ctx does: then no new attempt is made; the
-// tunnels are the engine's to close.
+// dialler is what the role needs of the engine.
+type dialler interface {
+	Dial(local, peer netip.AddrPort, spec *engine.TunnelSpec) error
+}
+
+// resolver is what the role needs of a *net.Resolver.
+type resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Start begins to dial. It ends when ctx does: then no new attempt is made and
+// no timer is left; the tunnels are the engine's to close.
 func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, log *logrus.Entry) *Role {
+	return start(ctx, cfg, e, planes, log, net.DefaultResolver)
+}
+
+func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, log *logrus.Entry, names resolver) *Role {
 	r := &Role{
 		ctx: ctx, engine: e, planes: planes, cfg: cfg, log: log,
-		resolver: net.DefaultResolver,
+		resolver: names,
 		lookups:  make(chan struct{}, lookupsAtATime),
+		pausing:  make(map[*line]*time.Timer),
 	}
+	context.AfterFunc(ctx, r.stop)
 	for _, t := range cfg.LAC.Tunnels {
-		l := &line{role: r, cfg: t, log: log.WithFields(logrus.Fields{"peer_name": t.Name})}
+		l := &line{role: r, cfg: t, log: log.WithField("peer_name", t.Name)}
 		go l.dial()
 	}
 	return r
+}
+
+// later dials l after a pause, unless the role has ended by then.
+func (r *Role) later(l *line, pause time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() == nil {
+		r.pausing[l] = time.AfterFunc(pause, l.dial)
+	}
+}
+
+// stop ends the pauses, so that nothing of the role is left but its tunnels.
+func (r *Role) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, timer := range r.pausing {
+		timer.Stop()
+	}
+	clear(r.pausing)
 }
 
 // lookup resolves a host to its addresses of a family. An address is its own.
@@ -79,7 +119,6 @@ func (r *Role) wanted(s *config.Session, number int) engine.Wanted {
 		CallSerial:         r.serial.next(),
 		SequencingRequired: s.Profile.Sequencing == config.SequencingRequired,
 		BearerType:         l2tp.BearerDigital,
-		FramingType:        l2tp.FramingSync,
 		CalledNumber:       s.CalledNumber,
 		CallingNumber:      s.CallingNumber,
 		SubAddress:         s.SubAddress,

@@ -11,22 +11,29 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
-	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
 
 // line is one configured tunnel, kept up for ever: look up, dial, place the
 // calls, and when it ends, wait and begin again. Each step starts the next, so
-// no two run at once and no lock is needed: dial runs on a goroutine of its
-// own because a look-up waits, the Handler's methods on the tunnel's shard.
+// no two run at once and no lock is needed: dial runs on a goroutine of its own
+// because a look-up waits, the Handler's methods on the tunnel's shard. Dial,
+// TunnelDown and the pause hand the line on.
 type line struct {
 	role *Role
 	cfg  *config.Tunnel
 	log  *logrus.Entry
 
 	failures int // attempts in a row that did not last
-	upSince  time.Time
-	calls    *engine.Keeper
+}
+
+// attempt handles one tunnel of a line. It outlives its place in the line: the
+// calls of a tunnel that is down may end later, on another shard than the next
+// tunnel's.
+type attempt struct {
+	line    *line
+	upSince time.Time
+	calls   *engine.Keeper
 }
 
 // dial looks the peer's name up, again each time, and sends an SCCRQ.
@@ -39,7 +46,7 @@ func (l *line) dial() {
 	if err != nil {
 		if ctx.Err() == nil {
 			l.log.WithError(err).Warn("cannot look up the LNS")
-			l.again()
+			l.again("the look-up failed")
 		}
 		return
 	}
@@ -49,8 +56,10 @@ func (l *line) dial() {
 	}
 	l.log.WithFields(logrus.Fields{"peer": peer.String(), "attempt": l.failures + 1}).Info("dialling")
 	if err := l.role.engine.Dial(local, peer, l.spec()); err != nil {
-		l.log.WithError(err).Error("cannot dial")
-		l.again()
+		if ctx.Err() == nil {
+			l.log.WithError(err).Error("cannot dial")
+			l.again("the attempt failed")
+		}
 	}
 }
 
@@ -77,7 +86,7 @@ func (l *line) resolve(ctx context.Context) (netip.AddrPort, error) {
 func (l *line) spec() *engine.TunnelSpec {
 	spec := &engine.TunnelSpec{
 		Name:    l.cfg.Name,
-		Handler: l,
+		Handler: &attempt{line: l},
 		Tunnel: engine.TunnelConfig(l.cfg.ControlChannel, engine.TunnelIdentity{
 			HostName: l.cfg.HostName, VendorName: l.role.cfg.VendorName,
 			Secret: l.cfg.Secret, Challenge: l.cfg.Challenge, HideAVPs: l.cfg.HideAVPs,
@@ -85,6 +94,8 @@ func (l *line) spec() *engine.TunnelSpec {
 		AcceptOtherAddress: l.cfg.AcceptOtherAddress,
 	}
 	spec.Tunnel.MaxSessions = l.role.cfg.Limits.SessionsPerTunnel
+	spec.Tunnel.AllowOutgoing = l.cfg.AllowOutgoing
+	spec.KernelPlane = l.cfg.AllowOutgoing && l.role.planes.Kernel(l.cfg.Profile)
 	for _, s := range l.cfg.Sessions {
 		spec.KernelPlane = spec.KernelPlane || l.role.planes.Kernel(s.Profile)
 	}
@@ -96,55 +107,55 @@ func (l *line) spec() *engine.TunnelSpec {
 
 // again dials after a pause that doubles with each failure, with a little
 // chance in it so that a thousand lines do not come back in one instant.
-func (l *line) again() {
+func (l *line) again(why string) {
 	l.failures++
 	pause := engine.Backoff(l.failures, l.cfg.RetryMin, l.cfg.RetryMax)
 	pause += rand.N(pause/4 + 1)
-	l.log.WithField("pause", pause.Round(time.Millisecond).String()).Info("will dial again")
-	time.AfterFunc(pause, l.dial)
+	l.log.WithField("pause", pause.Round(time.Millisecond).String()).Info(why + "; a LAC tunnel is kept up, so it is dialled again")
+	l.role.later(l, pause)
 }
 
 // TunnelUp places the configured calls.
-func (l *line) TunnelUp(t *engine.Tunnel) {
-	l.upSince = time.Now()
-	l.calls = engine.KeepCalls(t, l.wanted(), l.cfg.RetryMin, l.cfg.RetryMax)
+func (a *attempt) TunnelUp(t *engine.Tunnel) {
+	a.upSince = time.Now()
+	a.calls = engine.KeepCalls(t, a.line.wanted(), a.line.cfg.RetryMin, a.line.cfg.RetryMax)
 }
 
 // TunnelDown dials again. A tunnel that lasted clears the count of failures;
 // one that came up only to fall does not, so that we do not spin.
-func (l *line) TunnelDown(_ *engine.Tunnel, _ tunnel.Cause) {
-	if l.calls != nil {
-		l.calls.Stop()
-		l.calls = nil
+func (a *attempt) TunnelDown(*engine.Tunnel, tunnel.Cause) {
+	if a.calls != nil {
+		a.calls.Stop()
 	}
-	if !l.upSince.IsZero() && time.Since(l.upSince) >= l.cfg.RetryMax {
+	l := a.line
+	if l.role.ctx.Err() != nil {
+		return
+	}
+	if !a.upSince.IsZero() && time.Since(a.upSince) >= l.cfg.RetryMax {
 		l.failures = 0
 	}
-	l.upSince = time.Time{}
-	if l.role.ctx.Err() == nil {
-		l.again()
-	}
+	l.again("the tunnel ended")
 }
 
-// CallRequested refuses: on a tunnel that we dial, we place the calls.
-func (l *line) CallRequested(c *engine.Call) {
-	c.Reject(tunnel.Cause{Result: l2tp.ResultCode{
-		Result:  l2tp.CDNAdministrative,
-		Message: "this end takes no calls on a tunnel that it dialled",
-	}})
+// CallRequested accepts what the state machine let through: outgoing calls, if
+// allow_outgoing says so. The line is the PPP service of the tunnel's profile,
+// which answers every number at once.
+func (a *attempt) CallRequested(c *engine.Call) {
+	l := a.line
+	c.Accept(l.role.planes.CallSpec("", l.cfg.Profile, nil))
 }
 
 // CallUp tells the keeper.
-func (l *line) CallUp(c *engine.Call) {
-	if l.calls != nil {
-		l.calls.Up(c)
+func (a *attempt) CallUp(c *engine.Call) {
+	if a.calls != nil {
+		a.calls.Up(c)
 	}
 }
 
 // CallDown has the call placed again.
-func (l *line) CallDown(c *engine.Call, _ tunnel.Cause) {
-	if l.calls != nil {
-		l.calls.Down(c)
+func (a *attempt) CallDown(c *engine.Call, _ tunnel.Cause) {
+	if a.calls != nil {
+		a.calls.Down(c)
 	}
 }
 

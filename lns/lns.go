@@ -173,7 +173,6 @@ func (p *peer) outgoingCall(o *config.OutgoingCall) engine.Wanted {
 		Call: tunnel.Call{
 			Direction:    tunnel.Outgoing,
 			BearerType:   l2tp.BearerDigital,
-			FramingType:  l2tp.FramingSync,
 			CalledNumber: o.CalledNumber,
 			SubAddress:   o.SubAddress,
 			MinimumBPS:   o.MinimumBPS,

@@ -66,10 +66,11 @@ func newEngine(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*e
 // serve opens the sockets, begins to dial, and answers the control socket.
 func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
 	for _, l := range d.cfg.Listen {
-		if err := d.engine.Listen(l.Address); err != nil {
+		bound, err := d.engine.Listen(l.Address)
+		if err != nil {
 			return err
 		}
-		log.WithField("address", l.Address.String()).Info("listening")
+		log.WithField("address", bound.String()).Info("listening")
 	}
 	socket, err := control.Listen(d.cfg.Control.Socket, d.cfg.Control.Group)
 	if err != nil {
@@ -116,6 +117,9 @@ func usedProfiles(cfg *config.Config) []*config.Profile {
 		used[o.Profile] = true
 	}
 	for _, t := range cfg.LAC.Tunnels {
+		if t.AllowOutgoing {
+			used[t.Profile] = true
+		}
 		for _, s := range t.Sessions {
 			used[s.Profile] = true
 		}

@@ -221,9 +221,12 @@ type Tunnel struct {
 	// address than the one that we sent it to. Another port is always let in.
 	AcceptOtherAddress bool
 
+	// AllowOutgoing: the peer, our LNS, may ask us to place calls (OCRQ).
+	AllowOutgoing bool
+
 	RetryMin, RetryMax time.Duration // after a failure; doubles from min to max
 
-	Profile  *Profile // never nil; for sessions that name none
+	Profile  *Profile // never nil; for sessions that name none, and calls of the LNS
 	Sessions []*Session
 
 	ControlChannel ControlChannel

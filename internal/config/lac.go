@@ -22,6 +22,7 @@ func (c *checker) tunnel(at string, raw rawTunnel) *Tunnel {
 		Family:             enum(c, key("family"), raw.Family, familyNames, FamilyAny),
 		HostName:           c.text(key("host_name"), raw.HostName, c.cfg.HostName),
 		AcceptOtherAddress: yes(raw.AcceptOtherAddress, false),
+		AllowOutgoing:      yes(raw.AllowOutgoing, false),
 		RetryMin:           c.duration(key("retry_min"), raw.RetryMin, time.Second, 100*time.Millisecond, 24*time.Hour),
 		RetryMax:           c.duration(key("retry_max"), raw.RetryMax, time.Minute, 100*time.Millisecond, 24*time.Hour),
 		Profile:            c.profileNamed(key("profile"), raw.Profile, c.cfg.Profiles[DefaultProfile]),

@@ -133,6 +133,7 @@ type rawTunnel struct {
 	Family             *string        `toml:"family"`
 	HostName           *string        `toml:"host_name"`
 	AcceptOtherAddress *bool          `toml:"accept_other_address"`
+	AllowOutgoing      *bool          `toml:"allow_outgoing"`
 	RetryMin           *time.Duration `toml:"retry_min"`
 	RetryMax           *time.Duration `toml:"retry_max"`
 	Profile            *string        `toml:"profile"`

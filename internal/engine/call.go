@@ -53,6 +53,7 @@ type Call struct {
 	log     *logrus.Entry
 	state   CallState
 	placed  bool      // by us
+	told    bool      // the Handler knows of it
 	counted bool      // in Engine.sessions
 	since   time.Time // in state
 	cause   tunnel.Cause
@@ -74,9 +75,9 @@ func (c *Call) Log() *logrus.Entry { return c.log }
 
 // Accept answers CallRequested. It may be called from any goroutine.
 func (c *Call) Accept(spec *CallSpec) {
-	c.tunnel.shard.post(func() {
-		if c.state != CallPending {
-			spec.release()
+	posted := c.tunnel.shard.post(func() {
+		if c.state != CallPending || c.spec != nil {
+			spec.release() // it has ended meanwhile, or was accepted before
 			return
 		}
 		c.spec = spec
@@ -84,6 +85,9 @@ func (c *Call) Accept(spec *CallSpec) {
 		answer.SequencingRequired = spec.SequencingRequired
 		c.tunnel.step(tunnel.AcceptCall{Session: c.ID, Ref: c, Connected: true, Call: answer})
 	})
+	if !posted {
+		spec.release()
+	}
 }
 
 // Reject answers CallRequested with a CDN. It may be called from any goroutine.
@@ -119,7 +123,7 @@ func (t *Tunnel) callRequested(a tunnel.CallRequested) {
 		c.log.Warn("call refused: limits.sessions is reached")
 		return
 	}
-	c.counted = true
+	c.counted, c.told = true, true
 	t.spec.Handler.CallRequested(c)
 }
 
@@ -200,7 +204,9 @@ func (t *Tunnel) finish(c *Call, cause tunnel.Cause) {
 	if c.spec != nil {
 		c.spec.release()
 	}
-	t.spec.Handler.CallDown(c, cause)
+	if c.placed || c.told {
+		t.spec.Handler.CallDown(c, cause)
+	}
 }
 
 // linkInfo passes the ACCMs that the LNS negotiated to the bridge.

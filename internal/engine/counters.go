@@ -25,7 +25,6 @@ const (
 	DropInboxFull                     // more control messages than the shard could take
 	DropNotSCCRQ                      // Tunnel ID 0, but no SCCRQ
 	DropKernelPlane                   // a data message for the kernel plane that came to userspace
-	DropNoBridge                      // data for a session whose bridge is not there yet
 	DropControlState                  // ignored by the state machine (duplicate, wrong state, ...)
 	RefusedPeer                       // SCCRQ of a peer that no configuration matches
 	RefusedLimit                      // SCCRQ above a limit
@@ -44,7 +43,7 @@ const (
 var counterNames = [numCounters]string{
 	"control_received", "control_sent", "data_received", "data_sent", "send_failed",
 	"drop_short", "drop_version", "drop_malformed", "drop_unknown_tunnel", "drop_unknown_session",
-	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_kernel_plane", "drop_no_bridge",
+	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_kernel_plane",
 	"drop_control_state", "refused_peer", "refused_limit", "refused_parse", "tie_lost", "tie_won",
 	"tunnels_accepted", "tunnels_dialled", "tunnels_failed", "calls_up", "calls_failed", "bridge_failed",
 }

@@ -53,11 +53,13 @@ type Engine struct {
 	nextDial atomic.Uint32
 	nextRead atomic.Uint32
 	closing  atomic.Bool
+	epoch    time.Time // what tunnelSlot.lastData counts from
 
 	tunnels, sessions, halfOpen atomic.Int64
 
 	mu      sync.Mutex
-	sockets map[netip.AddrPort]*socket
+	sockets map[netip.AddrPort]*socket // the shared ones, by the address asked for
+	open    map[*socket]bool           // all of them
 	perPeer map[netip.Addr]int
 	dials   map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
 }
@@ -72,8 +74,13 @@ type dialled struct {
 // most 32 MiB.
 const reorderBuffers = 16384
 
-// ErrLimit is returned when one of Limits is reached.
-var ErrLimit = errors.New("the limit on tunnels is reached")
+// Errors of Dial.
+var (
+	// ErrLimit says that limits.tunnels or limits.tunnels_per_peer is reached.
+	ErrLimit = errors.New("limits.tunnels or limits.tunnels_per_peer is reached")
+	// ErrClosed says that Close was called.
+	ErrClosed = errors.New("the engine is shutting down")
+)
 
 // bridges is what the engine needs of a pppbridge.Factory.
 type bridges interface {
@@ -89,24 +96,41 @@ func New(opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.bridging, err = kernel.NewPoller(); err != nil {
+	if err := e.openPollers(); err != nil {
+		e.closePollers()
 		return nil, err
 	}
 	opt.PPPD.Poller = e.bridging
 	e.bridges = pppbridge.NewFactory(opt.PPPD)
-	for range e.shards {
-		r, err := newReader(e)
-		if err != nil {
-			return nil, err
-		}
-		e.readers = append(e.readers, r)
-	}
 	e.wg.Go(func() { e.serve("bridges", e.bridging) })
 	for _, r := range e.readers {
 		e.wg.Go(func() { e.serve("sockets", r.poller) })
 	}
 	e.start()
 	return e, nil
+}
+
+func (e *Engine) openPollers() (err error) {
+	if e.bridging, err = kernel.NewPoller(); err != nil {
+		return err
+	}
+	for range e.shards {
+		r, err := newReader()
+		if err != nil {
+			return err
+		}
+		e.readers = append(e.readers, r)
+	}
+	return nil
+}
+
+func (e *Engine) closePollers() {
+	if e.bridging != nil {
+		e.bridging.Close()
+	}
+	for _, r := range e.readers {
+		r.poller.Close()
+	}
 }
 
 // newEngine makes the part of an engine that needs no system call.
@@ -126,7 +150,9 @@ func newEngine(opt Options) (*Engine, error) {
 	e := &Engine{
 		opt:     opt,
 		log:     opt.Log,
+		epoch:   time.Now(),
 		sockets: make(map[netip.AddrPort]*socket),
+		open:    make(map[*socket]bool),
 		perPeer: make(map[netip.Addr]int),
 		dials:   make(map[*Tunnel]dialled),
 		buffers: sequence.NewBuffers(reorderBuffers),
@@ -144,14 +170,16 @@ func (e *Engine) start() {
 	}
 }
 
-// Listen opens a socket on which tunnels are accepted.
-func (e *Engine) Listen(addr netip.AddrPort) error {
+// Listen opens a socket on which tunnels are accepted, and returns its address:
+// with the port that the kernel chose, if addr's is 0. Errors: those of
+// kernel.ListenUDP.
+func (e *Engine) Listen(addr netip.AddrPort) (netip.AddrPort, error) {
 	s, err := e.socketFor(addr)
 	if err != nil {
-		return err
+		return netip.AddrPort{}, err
 	}
 	s.accepting.Store(true)
-	return nil
+	return s.local, nil
 }
 
 // Listeners returns the addresses on which tunnels are accepted.
@@ -168,31 +196,37 @@ func (e *Engine) Listeners() []netip.AddrPort {
 }
 
 // Dial begins a tunnel to peer from the address local, whose port may be 0. The
-// outcome comes through spec.Handler.
+// outcome comes through spec.Handler, unless Dial returns an error: ErrLimit,
+// ErrClosed, or those of kernel.ListenUDP.
 func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
 	sock, err := e.socketFor(local)
 	if err != nil {
 		return err
 	}
-	return e.dialPath(Path{via: sock, Local: sock.local, Peer: peer}, spec)
+	return e.dialPath(Path{
+		via: sock, Local: netip.AddrPortFrom(local.Addr(), sock.local.Port()), Peer: peer,
+	}, spec)
 }
 
 func (e *Engine) dialPath(path Path, spec *TunnelSpec) error {
-	if !e.enter(path.Peer.Addr(), false) {
-		return ErrLimit
+	if err := e.enter(path.Peer.Addr(), false); err != nil {
+		return err
 	}
 	s := e.shards[int(e.nextDial.Add(1))%len(e.shards)]
 	if !s.post(func() { s.dial(path, spec) }) {
 		e.exit(path.Peer.Addr())
-		return errors.New("the engine is shutting down")
+		return ErrClosed
 	}
 	return nil
 }
 
 // Close ends every tunnel with a StopCCN and every bridge, waits until the
-// peers have acknowledged or ctx ends, and frees all.
+// peers have acknowledged or ctx ends, and frees all. The bridges that have not
+// ended by then are left to themselves. Closing twice does nothing.
 func (e *Engine) Close(ctx context.Context) {
-	e.closing.Store(true)
+	if e.closing.Swap(true) {
+		return
+	}
 	cause := tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNShuttingDown, Message: "adit is shutting down"}}
 	for _, s := range e.shards {
 		s.post(func() { s.stopAll(cause) })
@@ -207,24 +241,21 @@ func (e *Engine) Close(ctx context.Context) {
 		s.post(func() { s.quit = true })
 	}
 	e.bridges.Close()
-	if e.bridging == nil {
-		e.wg.Wait()
-		return
+	if e.bridging != nil {
+		e.bridging.Stop()
 	}
-	e.bridging.Stop()
 	for _, r := range e.readers {
 		r.poller.Stop()
 	}
 	e.wg.Wait()
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, s := range e.sockets {
-		s.free()
+	for s := range e.open {
+		closeFD(s.fd)
 	}
-	e.bridging.Close()
-	for _, r := range e.readers {
-		r.poller.Close()
-	}
+	clear(e.open)
+	clear(e.sockets)
+	e.mu.Unlock()
+	e.closePollers()
 }
 
 // serve is the goroutine of a poller.
@@ -236,12 +267,17 @@ func (e *Engine) serve(what string, p *kernel.Poller) {
 
 // drained says whether every tunnel has said its last word and no bridge runs.
 func (e *Engine) drained(ctx context.Context) bool {
-	done := e.bridges.Running() == 0
-	_ = e.ask(ctx, func(s *shard) { done = done && s.quiet() })
-	return done
+	var busy atomic.Bool
+	err := e.ask(ctx, func(s *shard) {
+		if !s.quiet() {
+			busy.Store(true)
+		}
+	})
+	return err == nil && !busy.Load() && e.bridges.Running() == 0
 }
 
-// ask runs f on every shard, one after the other, and waits for each.
+// ask runs f on every shard, one after the other, and waits for each. When it
+// returns an error, that of ctx, an f may still be running.
 func (e *Engine) ask(ctx context.Context, f func(*shard)) error {
 	for _, s := range e.shards {
 		done := make(chan struct{})
@@ -257,21 +293,53 @@ func (e *Engine) ask(ctx context.Context, f func(*shard)) error {
 	return nil
 }
 
-// socketFor returns the socket bound to addr, made now if there is none.
-// Port 0 is a socket with a port of the kernel's choice, shared by all who ask
-// for the same address.
+// socketFor returns the socket bound to addr, made now if there is none. Port 0
+// is a socket with a port of the kernel's choice, shared by all who ask for the
+// same address. A socket of the wildcard address has every address at its port.
 func (e *Engine) socketFor(addr netip.AddrPort) (*socket, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s := e.sockets[addr]; s != nil {
 		return s, nil
 	}
+	if s := e.sockets[netip.AddrPortFrom(wildcard(addr.Addr()), addr.Port())]; s != nil && addr.Port() != 0 {
+		return s, nil
+	}
+	if e.closing.Load() {
+		return nil, ErrClosed
+	}
 	s, err := openSocket(e, e.reader(), addr)
 	if err != nil {
 		return nil, err
 	}
 	e.sockets[addr] = s
+	e.open[s] = true
 	return s, nil
+}
+
+// wildcard is the unspecified address of a's family.
+func wildcard(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// keep notes a socket that Close has to close if nobody does before.
+func (e *Engine) keep(s *socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open[s] = true
+}
+
+// free closes a socket, once.
+func (e *Engine) free(s *socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open[s] {
+		delete(e.open, s)
+		closeFD(s.fd)
+	}
 }
 
 // reader returns the next reader in turn.
@@ -279,24 +347,25 @@ func (e *Engine) reader() *reader {
 	return e.readers[int(e.nextRead.Add(1))%len(e.readers)]
 }
 
-// enter counts a tunnel in, unless a limit is reached.
-func (e *Engine) enter(peer netip.Addr, accepted bool) bool {
+// enter counts a tunnel in. Errors: ErrLimit, ErrClosed.
+func (e *Engine) enter(peer netip.Addr, accepted bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := &e.opt.Limits
 	switch {
-	case e.closing.Load(),
-		e.tunnels.Load() >= int64(l.Tunnels),
+	case e.closing.Load():
+		return ErrClosed
+	case e.tunnels.Load() >= int64(l.Tunnels),
 		e.perPeer[peer] >= l.TunnelsPerPeer,
 		accepted && e.halfOpen.Load() >= int64(l.HalfOpen):
-		return false
+		return ErrLimit
 	}
 	e.tunnels.Add(1)
 	e.perPeer[peer]++
 	if accepted {
 		e.halfOpen.Add(1)
 	}
-	return true
+	return nil
 }
 
 // exit counts a tunnel out.
@@ -349,14 +418,19 @@ func (e *Engine) forget(t *Tunnel) {
 	delete(e.dials, t)
 }
 
-// rival returns a tunnel that we are dialling to peer, with its tie breaker.
-func (e *Engine) rival(peer netip.Addr) (*Tunnel, []byte) {
+// rivals returns the tunnels that we are dialling to peer, with their tie
+// breakers.
+func (e *Engine) rivals(peer netip.Addr) map[*Tunnel][]byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	var all map[*Tunnel][]byte
 	for t, d := range e.dials {
 		if d.peer == peer {
-			return t, d.tie
+			if all == nil {
+				all = make(map[*Tunnel][]byte)
+			}
+			all[t] = d.tie
 		}
 	}
-	return nil, nil
+	return all
 }

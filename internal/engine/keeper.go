@@ -19,9 +19,11 @@ type Keeper struct {
 	tunnel             *Tunnel
 	retryMin, retryMax time.Duration
 	calls              map[*Call]*kept
+	pausing            map[*kept]*time.Timer
 	stopped            bool
 }
 
+// kept is one of the calls; it is either placed or pausing.
 type kept struct {
 	wanted   Wanted
 	failures int
@@ -30,7 +32,10 @@ type kept struct {
 
 // KeepCalls places the calls on t.
 func KeepCalls(t *Tunnel, wanted []Wanted, retryMin, retryMax time.Duration) *Keeper {
-	k := &Keeper{tunnel: t, retryMin: retryMin, retryMax: retryMax, calls: make(map[*Call]*kept, len(wanted))}
+	k := &Keeper{
+		tunnel: t, retryMin: retryMin, retryMax: retryMax,
+		calls: make(map[*Call]*kept, len(wanted)), pausing: make(map[*kept]*time.Timer),
+	}
 	for _, w := range wanted {
 		k.place(&kept{wanted: w})
 	}
@@ -77,9 +82,10 @@ func (k *Keeper) again(w *kept) {
 	w.failures++
 	pause := Backoff(w.failures, k.retryMin, k.retryMax)
 	k.tunnel.log.WithField("pause", pause.String()).Info("will place the call again")
-	time.AfterFunc(pause, func() {
+	k.pausing[w] = time.AfterFunc(pause, func() {
 		k.tunnel.shard.post(func() {
 			if !k.stopped {
+				delete(k.pausing, w)
 				k.place(w)
 			}
 		})
@@ -87,7 +93,13 @@ func (k *Keeper) again(w *kept) {
 }
 
 // Stop places no more calls: the tunnel is down.
-func (k *Keeper) Stop() { k.stopped = true }
+func (k *Keeper) Stop() {
+	k.stopped = true
+	for _, timer := range k.pausing {
+		timer.Stop()
+	}
+	clear(k.pausing)
+}
 
 // Backoff is the pause before attempt n+1 after n failures in a row, n >= 1:
 // least, doubled for each failure after the first, and at most the most.

@@ -36,7 +36,9 @@ func (s *shard) receiveNewcomer(in inbound) {
 		s.engine.counters.inc(DropNotSCCRQ)
 		return
 	}
-	if !s.resolveTie(&in.path, &r) {
+	losers, won := s.resolveTie(&in.path, &r)
+	if !won {
+		s.engine.lose(losers)
 		return
 	}
 	spec, refusal := s.engine.accept(&in.path, &r)
@@ -44,6 +46,7 @@ func (s *shard) receiveNewcomer(in inbound) {
 		s.refuse(&in.path, h, &r, *refusal)
 		return
 	}
+	s.engine.lose(losers)
 	s.acceptTunnel(in.path, from, spec, h, payload)
 }
 
@@ -68,26 +71,37 @@ func readRequest(payload []byte) (r request, ok bool) {
 }
 
 // resolveTie says whether the SCCRQ may go on when we are dialling the same
-// peer. RFC 2661 section 4.4.3: "The recipient of a SCCRQ must check to see if
-// a SCCRQ has been sent to the peer, and if so, must compare its Tie Breaker
-// value with the received one."
-func (s *shard) resolveTie(path *Path, r *request) bool {
-	e := s.engine
-	ours, tie := e.rival(path.Peer.Addr())
-	if ours == nil {
-		return true
+// peer, and which tunnels of ours lose against it. RFC 2661 section 4.4.3: "The
+// recipient of a SCCRQ must check to see if a SCCRQ has been sent to the peer,
+// and if so, must compare its Tie Breaker value with the received one."
+//
+// Several of ours may be on the way to one peer; it compares its SCCRQ with each
+// of them, and so do we.
+func (s *shard) resolveTie(path *Path, r *request) (losers []*Tunnel, won bool) {
+	won = true
+	for ours, tie := range s.engine.rivals(path.Peer.Addr()) {
+		winner := tunnel.ResolveTie(tie, r.tieBreaker)
+		if winner == tunnel.Theirs || winner == tunnel.Neither {
+			losers = append(losers, ours)
+		}
+		if winner == tunnel.Ours || winner == tunnel.Neither {
+			won = false
+		}
 	}
-	winner := tunnel.ResolveTie(tie, r.tieBreaker)
-	if winner == tunnel.Theirs || winner == tunnel.Neither {
+	if !won {
+		s.engine.counters.inc(TieWon)
+	}
+	return losers, won
+}
+
+// lose discards tunnels of ours. It does not come to this if the winner was then
+// refused for want of a configuration or a place, since no tunnel would be left.
+func (e *Engine) lose(losers []*Tunnel) {
+	for _, t := range losers {
 		e.counters.inc(TieLost)
-		e.forget(ours)
-		ours.shard.post(func() { ours.step(tunnel.Lose{}) })
+		e.forget(t)
+		t.shard.post(func() { t.step(tunnel.Lose{}) })
 	}
-	if winner == tunnel.Ours || winner == tunnel.Neither {
-		e.counters.inc(TieWon)
-		return false
-	}
-	return true
 }
 
 // accept asks the limits and the role.
@@ -97,7 +111,7 @@ func (e *Engine) accept(path *Path, r *request) (*TunnelSpec, *l2tp.ResultCode) 
 		e.counters.inc(RefusedPeer)
 		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized, Message: "no tunnels are accepted here"}
 	}
-	if !e.enter(path.Peer.Addr(), true) {
+	if err := e.enter(path.Peer.Addr(), true); err != nil {
 		e.counters.inc(RefusedLimit)
 		log.Warn("tunnel refused: limits.tunnels, limits.half_open or limits.tunnels_per_peer is reached")
 		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
@@ -127,20 +141,17 @@ func (s *shard) refuse(path *Path, h l2tp.Header, r *request, result l2tp.Result
 func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, h l2tp.Header, payload []byte) {
 	e := s.engine
 	t, ok := s.newTunnel(path, spec)
+	t.halfOpen = true
 	if !ok {
-		e.halfOpen.Add(-1)
-		e.exit(t.entered)
 		e.counters.inc(RefusedLimit)
-		spec.Handler.TunnelDown(t, tunnel.Cause{Result: l2tp.ResultCode{
-			Result: l2tp.StopCCNGeneralError, Error: l2tp.ErrorInsufficientResources}})
+		t.discard(noTunnelID)
 		return
 	}
-	t.halfOpen = true
 	core, actions, err := tunnel.Accept(time.Now(), s.config(t), h, payload)
 	if core == nil {
 		e.counters.inc(RefusedParse)
 		t.log.WithError(err).Debug("SCCRQ ignored")
-		t.discard()
+		t.discard(tunnel.Cause{Err: err})
 		return
 	}
 	e.counters.inc(TunnelsAccepted)
@@ -155,9 +166,12 @@ func (s *shard) dial(path Path, spec *TunnelSpec) {
 	e := s.engine
 	t, ok := s.newTunnel(path, spec)
 	if !ok {
-		e.exit(t.entered)
-		spec.Handler.TunnelDown(t, tunnel.Cause{Result: l2tp.ResultCode{
-			Result: l2tp.StopCCNGeneralError, Error: l2tp.ErrorInsufficientResources, Message: "no Tunnel ID is free"}})
+		t.discard(noTunnelID)
+		return
+	}
+	if e.closing.Load() {
+		// Close may have had its look at the tunnels already.
+		t.discard(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNShuttingDown}, Err: ErrClosed})
 		return
 	}
 	t.initiator = true
@@ -190,12 +204,15 @@ func (s *shard) newTunnel(path Path, spec *TunnelSpec) (*Tunnel, bool) {
 	return t, false
 }
 
-// discard takes back a tunnel whose SCCRQ turned out to be unusable.
-func (t *Tunnel) discard() {
+var noTunnelID = tunnel.Cause{Result: l2tp.ResultCode{
+	Result: l2tp.StopCCNGeneralError, Error: l2tp.ErrorInsufficientResources, Message: "no Tunnel ID is free"}}
+
+// discard takes back a tunnel that never got a state machine.
+func (t *Tunnel) discard(cause tunnel.Cause) {
 	t.gone, t.down = true, true
 	t.shard.engine.settled(t)
 	t.shard.remove(t)
-	t.spec.Handler.TunnelDown(t, tunnel.Cause{})
+	t.spec.Handler.TunnelDown(t, cause)
 }
 
 // config completes the role's configuration of a tunnel.

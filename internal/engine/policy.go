@@ -22,8 +22,9 @@ type Acceptor interface {
 type Handler interface {
 	// TunnelUp says that the control connection is established.
 	TunnelUp(t *Tunnel)
-	// TunnelDown comes once for each tunnel that was accepted or dialled, after
-	// the CallDown of all its calls.
+	// TunnelDown comes once for each tunnel that was accepted or dialled. No
+	// call of it is up then; CallDown may follow for those whose bridge still
+	// has to end.
 	TunnelDown(t *Tunnel, cause tunnel.Cause)
 	// CallRequested says that the peer wants a call. The role answers with
 	// Call.Accept or Call.Reject, now or later from any goroutine.

@@ -97,6 +97,7 @@ func (s *shard) expire(now time.Time) {
 		if !ok {
 			return
 		}
+		t.heardData()
 		t.step(tunnel.Tick{})
 	}
 }
@@ -123,18 +124,31 @@ func (s *shard) post(f func()) bool { return s.mail.put(f) }
 // remove forgets a tunnel that needs no Step any more.
 func (s *shard) remove(t *Tunnel) {
 	s.queue.set(&t.deadline, time.Time{})
-	delete(s.tunnels, t.id)
+	if t.id != 0 {
+		delete(s.tunnels, t.id)
+		s.engine.table.release(t.id)
+	}
 	if s.origins[t.origin] == t {
 		delete(s.origins, t.origin)
 	}
-	s.engine.table.release(t.id)
 	s.engine.exit(t.entered)
+}
+
+// heardData tells the state machine of the data messages since its last Tick,
+// which put off the next HELLO. Those of the kernel plane are not seen here; a
+// HELLO more does no harm.
+func (t *Tunnel) heardData() {
+	if at := t.slot.lastData.Load(); at != 0 {
+		t.core.DataReceived(t.shard.engine.epoch.Add(time.Duration(at)))
+	}
 }
 
 // stopAll ends every tunnel, at shut-down.
 func (s *shard) stopAll(cause tunnel.Cause) {
 	for _, t := range s.tunnels {
-		t.step(tunnel.Stop{Cause: cause})
+		if !t.down {
+			t.step(tunnel.Stop{Cause: cause})
+		}
 	}
 }
 

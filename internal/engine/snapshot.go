@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"adit/pppbridge"
@@ -69,7 +70,10 @@ func (e *Engine) Snapshot(ctx context.Context) (*Snapshot, error) {
 			}
 		}
 	})
-	return all, err
+	if err != nil {
+		return nil, err // a shard may still be writing to it
+	}
+	return all, nil
 }
 
 func (t *Tunnel) info() TunnelInfo {
@@ -110,29 +114,31 @@ func (c *Call) info() CallInfo {
 // StopTunnels ends the tunnels that match and returns how many there were and
 // how many calls they had.
 func (e *Engine) StopTunnels(ctx context.Context, match func(TunnelInfo) bool, cause tunnel.Cause) (tunnels, calls int, err error) {
+	var stopped, cleared atomic.Int64
 	err = e.ask(ctx, func(s *shard) {
 		for _, t := range s.tunnels {
 			if !t.down && match(t.info()) {
-				tunnels++
-				calls += len(t.calls)
+				stopped.Add(1)
+				cleared.Add(int64(len(t.calls)))
 				t.step(tunnel.Stop{Cause: cause})
 			}
 		}
 	})
-	return tunnels, calls, err
+	return int(stopped.Load()), int(cleared.Load()), err
 }
 
 // CloseCall ends one call; false if there is none of these IDs.
-func (e *Engine) CloseCall(ctx context.Context, tunnelID, sessionID uint16, cause tunnel.Cause) (found bool, err error) {
-	err = e.ask(ctx, func(s *shard) {
+func (e *Engine) CloseCall(ctx context.Context, tunnelID, sessionID uint16, cause tunnel.Cause) (bool, error) {
+	var found atomic.Bool
+	err := e.ask(ctx, func(s *shard) {
 		t := s.tunnels[tunnelID]
 		if t == nil {
 			return
 		}
 		if c := t.calls[sessionID]; c != nil && c.state < CallClosing {
-			found = true
+			found.Store(true)
 			c.close(cause)
 		}
 	})
-	return found, err
+	return found.Load(), err
 }

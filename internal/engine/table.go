@@ -1,6 +1,9 @@
 package engine
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // table finds the session of a data frame by its Tunnel ID and Session ID
 // without a lock: readers load, the owning shard stores. Two levels of pages
@@ -15,6 +18,8 @@ type tunnelSlot struct {
 	owner *shard
 	path  atomic.Pointer[Path]
 	pages [256]atomic.Pointer[sessionPage]
+	// lastData is when the last data message came, after Engine.epoch; 0: never.
+	lastData atomic.Int64
 }
 
 type sessionPage [256]atomic.Pointer[dataSession]
@@ -34,6 +39,14 @@ func (s *tunnelSlot) session(id uint16) *dataSession {
 		return nil
 	}
 	return page[id&0xff].Load()
+}
+
+// heard notes that a data message came. All messages of a batch have one time,
+// so that the store is once in a batch.
+func (s *tunnelSlot) heard(at time.Duration) {
+	if n := int64(at); s.lastData.Load() != n {
+		s.lastData.Store(n)
+	}
 }
 
 // set enters d under id, or clears the place when d is nil. Only the owning

@@ -65,13 +65,15 @@ func (t *Tunnel) Stop(cause tunnel.Cause) {
 	t.shard.post(func() { t.step(tunnel.Stop{Cause: cause}) })
 }
 
-// PlaceCall asks the peer for a call: ICRQ or OCRQ, by call.Direction. The
-// call's fate comes through the Handler.
+// PlaceCall asks the peer for a call: ICRQ or OCRQ, by call.Direction. It is for
+// tunnels whose TunnelUp was told. The call's fate comes through the Handler, but
+// not after Engine.Close.
 func (t *Tunnel) PlaceCall(call tunnel.Call, spec *CallSpec) *Call {
 	c := &Call{tunnel: t, spec: spec, Params: call, placed: true, since: time.Now()}
 	c.log = t.log.WithField("session_name", spec.Name)
 	if !t.shard.post(func() { t.place(c) }) {
 		c.state = CallEnded
+		spec.release()
 	}
 	return c
 }
@@ -149,31 +151,28 @@ func (t *Tunnel) step(ev tunnel.Event) {
 		return
 	}
 	t.pending = append(t.pending, ev)
-	if t.stepping {
-		return
+	if !t.stepping {
+		t.stepping = true
+		t.stepPending()
 	}
-	t.stepping = true
-	for len(t.pending) > 0 && !t.gone {
-		ev := t.pending[0]
-		t.pending = t.pending[1:]
-		t.performAll(t.core.Step(time.Now(), ev))
-	}
-	t.pending = t.pending[:0]
-	t.stepping = false
-	t.rearm()
 }
 
 // start performs the actions that came with the state machine's birth.
 func (t *Tunnel) start(actions []tunnel.Action) {
 	t.stepping = true
 	t.performAll(actions)
-	t.stepping = false
-	t.rearm()
-	if len(t.pending) > 0 && !t.gone {
+	t.stepPending()
+}
+
+func (t *Tunnel) stepPending() {
+	for len(t.pending) > 0 && !t.gone {
 		ev := t.pending[0]
 		t.pending = t.pending[1:]
-		t.step(ev)
+		t.performAll(t.core.Step(time.Now(), ev))
 	}
+	t.pending = nil
+	t.stepping = false
+	t.rearm()
 }
 
 func (t *Tunnel) rearm() {

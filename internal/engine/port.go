@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"adit/proto/l2tp"
+)
+
+// port is a local address and port at which packets come in, and the way of
+// each from there. It makes no system call: its socket, and for a kernel-plane
+// tunnel a second one, read the packets. Data messages are dispatched by one
+// goroutine at a time, control messages by any.
+type port struct {
+	engine    *Engine
+	via       transport // what answers leave by
+	local     netip.AddrPort
+	accepting atomic.Bool // tunnels of peers
+	holding   *holding
+}
+
+// dispatch looks at a packet just far enough to know whose it is. The packet is
+// not kept. to is the address of ours that it was sent to.
+func (p *port) dispatch(now time.Time, packet []byte, from netip.AddrPort, to netip.Addr) {
+	e := p.engine
+	control, version, tunnelID, sessionID, ok := l2tp.Peek(packet)
+	switch {
+	case !ok:
+		e.counters.inc(DropShort)
+	case version != l2tp.Version:
+		e.counters.inc(DropVersion)
+	case !control:
+		p.data(now, packet, from, tunnelID, sessionID)
+	default:
+		e.counters.inc(ControlReceived)
+		p.control(packet, tunnelID, Path{via: p.via, Peer: from, Local: netip.AddrPortFrom(to, p.local.Port())})
+	}
+}
+
+// data hands a data message to its session.
+func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID, sessionID uint16) {
+	e := p.engine
+	e.counters.inc(DataReceived)
+	slot := e.table.tunnel(tunnelID)
+	if slot == nil {
+		e.counters.inc(DropUnknownTunnel)
+		return
+	}
+	if path := slot.path.Load(); path.Peer != from || path.via != p.via {
+		e.counters.inc(DropWrongPeer)
+		return
+	}
+	d := slot.session(sessionID)
+	if d == nil {
+		e.counters.inc(DropUnknownSession)
+		return
+	}
+	h, frame, err := l2tp.ParseHeader(packet)
+	if err != nil {
+		e.counters.inc(DropShort)
+		return
+	}
+	slot.heard(now.Sub(e.epoch))
+	d.receive(now, &h, frame)
+	p.holding.update(d)
+}
+
+// control hands a copy of a control message to the shard that owns its tunnel.
+func (p *port) control(packet []byte, tunnelID uint16, path Path) {
+	e := p.engine
+	var inbox chan inbound
+	if tunnelID != 0 {
+		slot := e.table.tunnel(tunnelID)
+		if slot == nil {
+			e.counters.inc(DropUnknownTunnel)
+			return
+		}
+		inbox = slot.owner.inbox
+	} else {
+		if !p.accepting.Load() {
+			e.counters.inc(DropNotSCCRQ)
+			return
+		}
+		inbox = e.newcomerShard(packet, path.Peer).newcomers
+	}
+	select {
+	case inbox <- inbound{packet: append([]byte(nil), packet...), path: path}:
+	default:
+		e.counters.inc(DropInboxFull)
+	}
+}
+
+// newcomerShard chooses the shard of a packet with Tunnel ID 0 by the peer and
+// its Assigned Tunnel ID, so that a retransmission meets its first copy.
+func (e *Engine) newcomerShard(packet []byte, peer netip.AddrPort) *shard {
+	_, payload, err := l2tp.ParseHeader(packet)
+	if err != nil {
+		return e.shards[0]
+	}
+	return e.shards[maphash.Comparable(hashSeed, originOf(peer, payload))&uint64(len(e.shards)-1)]
+}
+
+// holding is the sessions that hold frames, by when the first of them must go.
+// It belongs to the goroutine that dispatches data messages.
+type holding struct{ queue deadlines[*dataSession] }
+
+// update notes what a frame has changed in the session's deadline.
+func (l *holding) update(d *dataSession) {
+	if at := d.sequence.Receiver.Deadline(); !at.IsZero() || d.deadline.index != 0 {
+		l.queue.set(&d.deadline, at)
+	}
+}
+
+// Deadline is kernel.Timed.
+func (l *holding) Deadline() time.Time { return l.queue.next() }
+
+// Tick gives up the gaps that were held for reorder_timeout. It is kernel.Timed.
+func (l *holding) Tick(now time.Time) {
+	for {
+		d, ok := l.queue.due(now)
+		if !ok {
+			return
+		}
+		d.sequence.Receiver.Expire(now)
+		d.release(now)
+		l.queue.set(&d.deadline, d.sequence.Receiver.Deadline())
+	}
+}
