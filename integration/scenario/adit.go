@@ -84,13 +84,15 @@ func (d *AditDaemon) Restart(t TB) {
 	})
 }
 
+func (d *AditDaemon) binary() string { return os.Getenv(BinaryVariable) }
+
 // Command runs an adit command against the daemon and returns what it printed.
 // The error holds what it printed to standard error.
 func (d *AditDaemon) Command(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 	defer cancel()
 	args = append(args, "--socket", d.Socket)
-	out, err := exec.CommandContext(ctx, os.Getenv(BinaryVariable), args...).Output()
+	out, err := exec.CommandContext(ctx, d.binary(), args...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {

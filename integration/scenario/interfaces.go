@@ -40,8 +40,17 @@ func (i Interface) IPv4() (local, peer netip.Addr) {
 // prefix, sorted by name: "ppp" for PPP, "" for all.
 func (ns *NS) Interfaces(t TB, prefix string) []Interface {
 	t.Helper()
-	out := ns.MustRun(t, "ip", "-j", "addr")
-	all, err := parseInterfaces([]byte(out))
+	var all []Interface
+	var err error
+	// When an interface vanishes while it looks, ip complains: ask again.
+	for range 10 {
+		var out string
+		if out, err = ns.Run("ip", "-j", "addr"); err == nil {
+			if all, err = parseInterfaces([]byte(out)); err == nil {
+				break
+			}
+		}
+	}
 	if err != nil {
 		t.Fatalf("ip -j addr in %s: %v", ns.Name, err)
 	}

@@ -14,6 +14,7 @@ func TestMainJob(t *testing.T) {
 	for _, p := range planes {
 		for _, who := range pairings {
 			t.Run(p.name+"/"+who.name, func(t *testing.T) {
+				t.Parallel()
 				s := start(t, p, who, 1)
 				client := s.up(t, 1)[0]
 				s.traffic(t, client, 512<<10)
@@ -102,6 +103,7 @@ func TestTwentySessions(t *testing.T) {
 	for _, p := range planes {
 		for _, who := range pairings {
 			t.Run(p.name+"/"+who.name, func(t *testing.T) {
+				t.Parallel()
 				const count = 20
 				s := start(t, p, who, count)
 				begin := time.Now()
