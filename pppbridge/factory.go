@@ -148,16 +148,24 @@ func (f *Factory) gone() {
 	f.endForker()
 }
 
-// needPacer makes the pacer with the first synchronous bridge.
-func (f *Factory) needPacer() error {
+// needPacers makes the timers of the PTYs with the first of them.
+func (f *Factory) needPacers() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.sup.pacer != nil || f.closed {
 		return nil
 	}
-	var err error
-	f.sup.pacer, err = newPacer(f.cfg.Poller)
-	return err
+	pace, err := newPacer(f.cfg.Poller, syncGap, (*ptyBridge).afterGap)
+	if err != nil {
+		return fmt.Errorf("make a timer for terminals: %w", err)
+	}
+	retry, err := newPacer(f.cfg.Poller, retryGap, (*ptyBridge).tryAgain)
+	if err != nil {
+		pace.close()
+		return fmt.Errorf("make a timer for terminals: %w", err)
+	}
+	f.sup.pacer, f.sup.retry = pace, retry
+	return nil
 }
 
 // endForker ends the forker's thread with the last bridge of a closed factory,
@@ -167,6 +175,7 @@ func (f *Factory) endForker() {
 		close(f.forker.jobs)
 		if f.sup.pacer != nil {
 			f.sup.pacer.close()
+			f.sup.retry.close()
 		}
 	}
 }

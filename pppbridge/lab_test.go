@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -165,6 +166,49 @@ func TestLabSync(t *testing.T) {
 	t.Logf("LAC %+v", p.lac.Stats())
 	p.close(t)
 }
+
+// However fast frames come, the terminal takes them up to the last: no wake-up
+// of the kernel's is relied on alone.
+func TestLabTerminalNeverStalls(t *testing.T) {
+	needLab(t)
+	for _, kind := range []Kind{PPPDAsync, PPPDSync} {
+		t.Run(kind.String(), func(t *testing.T) {
+			f := newTestFactory(t, Config{Path: FindPPPD()})
+			log := newTestLog()
+			b, c := runSpec(t, f, Spec{Kind: kind, Log: log.entry, Options: []string{"noauth", "lcp-max-configure", "1000"}}, &sink{})
+			waitFor(t, 30*time.Second, "pppd", func() bool { return strings.Contains(log.String(), "Connect:") }, log)
+			pb, frame := b.(*ptyBridge), ipFrame(1400)
+			if kind == PPPDSync {
+				// Without the gap between writes the terminal gets full.
+				pb.mu.Lock()
+				pb.codec = &hastySync{}
+				pb.mu.Unlock()
+			}
+			full := 0
+			for range 300 {
+				for range 40 {
+					b.Deliver(time.Now(), frame)
+				}
+				waitFor(t, 10*time.Second, "an empty queue", func() bool {
+					pb.mu.Lock()
+					defer pb.mu.Unlock()
+					if pb.armed {
+						full++
+					}
+					return len(pb.queue) == 0
+				}, log)
+			}
+			t.Logf("%d times full; %+v", full, b.Stats())
+			b.Close("")
+			waitExit(t, c, log)
+		})
+	}
+}
+
+// hastySync writes without a gap.
+type hastySync struct{ syncCodec }
+
+func (c *hastySync) whole() bool { return false }
 
 // interfaceCounters are what the kernel counted for an interface, as text.
 func interfaceCounters(name string) string {

@@ -36,7 +36,8 @@ type ptyBridge struct {
 	master  int           // -1: closed
 	handle  kernel.Handle // of the master
 	holding bool          // pppd does not listen yet
-	armed   bool          // the poller waits for room
+	armed   bool          // the terminal is full: the poller waits for room
+	retry   bool          // the retry pacer will call tryAgain
 	queue   []byte        // cap queueSize, never reallocated
 	sent    int           // octets of queue that are written
 	paced   bool          // the pacer will call write
@@ -62,6 +63,8 @@ type ptyCodec interface {
 	whole() bool // a write takes all of its piece or it is lost
 	// decode takes what was read, and calls emit for each frame.
 	decode(b *ptyBridge, in []byte)
+	// kick has the kernel try again to empty its own queue.
+	kick(master int)
 	setACCM(send uint32)
 	stats(*Stats)
 }
@@ -76,13 +79,14 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 		out:   make([]byte, Headroom+MaxFrame+2),
 		queue: make([]byte, 0, queueSize),
 	}
+	if err := f.needPacers(); err != nil {
+		pty.Close()
+		return nil, err
+	}
 	b.pppd = newPPPD(f, spec, b, onExit)
 	if spec.Kind == PPPDSync {
 		b.codec = &syncCodec{}
-		err = f.needPacer()
-		if err == nil {
-			err = pty.SetHDLC()
-		}
+		err = pty.SetHDLC()
 	} else {
 		b.codec = newAsyncCodec(b.out[Headroom:])
 	}
@@ -177,7 +181,10 @@ func (b *ptyBridge) write() {
 	for b.sent < len(b.queue) {
 		rest := b.queue[b.sent:]
 		if b.codec.whole() && time.Since(b.written) < syncGap {
-			b.f.sup.pacer.add(b)
+			if !b.paced {
+				b.paced = true
+				b.f.sup.pacer.add(b)
+			}
 			return
 		}
 		skip, size := b.codec.piece(rest)
@@ -197,10 +204,31 @@ func (b *ptyBridge) write() {
 			break
 		}
 		b.arm(true)
+		if !b.retry {
+			b.retry = true
+			b.f.sup.retry.add(b)
+		}
 		return
 	}
 	b.queue, b.sent = b.queue[:0], 0
 	b.arm(false)
+}
+
+// afterGap is called by the pacer, under mu.
+func (b *ptyBridge) afterGap() {
+	b.paced = false
+	if !b.holding {
+		b.write()
+	}
+}
+
+// tryAgain is called by the retry pacer, under mu.
+func (b *ptyBridge) tryAgain() {
+	b.retry = false
+	if b.armed && b.master >= 0 {
+		b.codec.kick(b.master)
+		b.write()
+	}
 }
 
 func (b *ptyBridge) arm(on bool) {
@@ -309,6 +337,7 @@ func (c *asyncCodec) room(n int) int                   { return ppp.MaxEncodedLe
 func (c *asyncCodec) piece(queue []byte) (skip, n int) { return 0, len(queue) }
 func (c *asyncCodec) maxFrame() int                    { return MaxFrame }
 func (c *asyncCodec) whole() bool                      { return false }
+func (c *asyncCodec) kick(int)                         {}
 func (c *asyncCodec) setACCM(send uint32)              { c.enc.SetACCM(send) }
 
 // decode: the decoder builds frames in out, behind the headroom.

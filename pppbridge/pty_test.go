@@ -80,6 +80,35 @@ func TestAsyncQueueIsBounded(t *testing.T) {
 	waitExit(t, c, log)
 }
 
+// A terminal that was full and is emptied later gets all that was queued, with
+// no event but the terminal's own room.
+func TestFullTerminalGoesOn(t *testing.T) {
+	for _, kind := range []Kind{PPPDAsync, PPPDSync} {
+		t.Run(kind.String(), func(t *testing.T) {
+			open := syncAlone
+			if kind == PPPDAsync {
+				open = func(t *testing.T) (*ptyBridge, int) { return ptyAlone(t, PPPDAsync) }
+			}
+			b, slave := open(t)
+			frame := ipFrame(1400)
+			for range 100 {
+				b.Deliver(time.Now(), frame)
+			}
+			waitFor(t, 10*time.Second, "a full terminal", func() bool {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				return b.armed
+			})
+			go drain(slave)
+			waitFor(t, 10*time.Second, "an empty queue", func() bool {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				return len(b.queue) == 0 && !b.armed
+			})
+		})
+	}
+}
+
 func TestAsyncRefusesNonsense(t *testing.T) {
 	f := fakeFactory(t, Config{})
 	log := newTestLog()
@@ -192,9 +221,6 @@ func TestAsyncDeliverAllocatesNothing(t *testing.T) {
 func syncAlone(t *testing.T) (*ptyBridge, int) {
 	t.Helper()
 	b, slave := ptyAlone(t, PPPDAsync)
-	if err := b.f.needPacer(); err != nil {
-		t.Fatal(err)
-	}
 	b.mu.Lock()
 	b.codec = &syncCodec{}
 	b.mu.Unlock()

@@ -16,7 +16,8 @@ type supervisor struct {
 	starting []timedSession // until settled
 	stopping []timedSession // until SIGKILL
 	starter  *starter
-	pacer    *pacer         // made with the first synchronous bridge
+	pacer    *pacer         // spaces the writes to synchronous terminals
+	retry    *pacer         // tries full terminals again; both are made with the first PTY
 	scratch  [16 << 10]byte // for reads in the poller's goroutine
 }
 

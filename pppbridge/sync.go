@@ -3,6 +3,8 @@ package pppbridge
 import (
 	"encoding/binary"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // syncCodec puts whole frames into a synchronous terminal, without escapes and
@@ -46,8 +48,23 @@ func (c *syncCodec) piece(queue []byte) (skip, n int) {
 }
 
 // maxFrame is what the terminal's buffer keeps in one piece.
-func (c *syncCodec) maxFrame() int  { return 1792 }
-func (c *syncCodec) whole() bool    { return true }
+func (c *syncCodec) maxFrame() int { return 1792 }
+func (c *syncCodec) whole() bool   { return true }
+
+// kick: N_HDLC has a queue of its own in front of the terminal, and goes on with
+// it only when the terminal wakes it, which may come too early (see retryGap).
+// Stopping and starting output wakes it, too.
+func (c *syncCodec) kick(master int) {
+	_ = unix.IoctlSetInt(master, unix.TCXONC, tcooff)
+	_ = unix.IoctlSetInt(master, unix.TCXONC, tcoon)
+}
+
+// The arguments of tcflow(3).
+const (
+	tcooff = 0
+	tcoon  = 1
+)
+
 func (c *syncCodec) setACCM(uint32) {}
 
 func (c *syncCodec) stats(s *Stats) {
