@@ -46,9 +46,12 @@ func TestBadNetwork(t *testing.T) {
 			clients := n.A.PPP(t, limit, 3)
 			n.B.PPP(t, limit, 3)
 			_, peer := clients[0].IPv4()
-			if received, err := n.A.PingCount(peer, 56, 100); err != nil || received < 30 {
-				t.Errorf("%d of 100 pings were answered through 20 %% loss each way: %v", received, err)
+			if received, err := n.A.PingCount(peer, 56, 50); err != nil || received < 15 {
+				t.Errorf("%d of 50 pings were answered through 20 %% loss each way: %v", received, err)
 			}
+			// Packets have to be close together for the network to reorder them.
+			// Losses are no error here, so neither is the exit status.
+			_, _ = n.A.Run("ping", "-n", "-q", "-i", "0.005", "-c", "1000", "-W", "2", peer.String())
 			reordered := uint64(0)
 			for _, d := range s.adits() {
 				for _, v := range d.Sessions(t) {
@@ -59,8 +62,8 @@ func TestBadNetwork(t *testing.T) {
 				}
 			}
 			t.Logf("%d data messages were put back into their order", reordered)
-			if reordered == 0 {
-				t.Error("the reorder queue did nothing")
+			if reordered < 20 {
+				t.Error("the reorder queue did next to nothing")
 			}
 		})
 	}
