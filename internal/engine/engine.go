@@ -145,6 +145,7 @@ func newEngine(opt Options) (*Engine, error) {
 	if opt.Log == nil {
 		discard := logrus.New()
 		discard.SetOutput(io.Discard)
+		discard.SetLevel(logrus.PanicLevel)
 		opt.Log = logrus.NewEntry(discard)
 	}
 	e := &Engine{
@@ -302,8 +303,10 @@ func (e *Engine) socketFor(addr netip.AddrPort) (*socket, error) {
 	if s := e.sockets[addr]; s != nil {
 		return s, nil
 	}
-	if s := e.sockets[netip.AddrPortFrom(wildcard(addr.Addr()), addr.Port())]; s != nil && addr.Port() != 0 {
-		return s, nil
+	for _, s := range e.sockets {
+		if s.local == addr || s.local == netip.AddrPortFrom(wildcard(addr.Addr()), addr.Port()) {
+			return s, nil
+		}
 	}
 	if e.closing.Load() {
 		return nil, ErrClosed

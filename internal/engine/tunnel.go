@@ -22,8 +22,7 @@ type Tunnel struct {
 
 	core   *tunnel.Tunnel // nil until dialled or accepted
 	slot   *tunnelSlot
-	path   *Path     // in use now
-	base   transport // the shared socket, which the path falls back to
+	path   *Path // in use now
 	kernel *kernelTunnel
 
 	origin    origin
