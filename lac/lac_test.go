@@ -1,0 +1,357 @@
+package lac
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/config"
+	"adit/internal/engine"
+	"adit/proto/tunnel"
+)
+
+// names is a resolver that answers from a list, and a dialler that notes.
+type names struct {
+	mu      sync.Mutex
+	addrs   []netip.Addr
+	err     error
+	network string
+	slow    time.Duration
+	asking  int
+	most    int
+
+	dials   []attemptSeen
+	dialErr error
+}
+
+type attemptSeen struct {
+	at          time.Time
+	local, peer netip.AddrPort
+	spec        *engine.TunnelSpec
+}
+
+func (n *names) LookupNetIP(ctx context.Context, network, _ string) ([]netip.Addr, error) {
+	n.mu.Lock()
+	n.network = network
+	n.asking++
+	n.most = max(n.most, n.asking)
+	n.mu.Unlock()
+	if n.slow > 0 {
+		time.Sleep(n.slow)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asking--
+	return n.addrs, n.err
+}
+
+func (n *names) Dial(local, peer netip.AddrPort, spec *engine.TunnelSpec) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dials = append(n.dials, attemptSeen{time.Now(), local, peer, spec})
+	return n.dialErr
+}
+
+// seen returns the attempts so far.
+func (n *names) seen() []attemptSeen {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.dials)
+}
+
+func (n *names) set(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+}
+
+func oneTunnel() *config.Tunnel {
+	return &config.Tunnel{
+		Name: "isp", RemoteHost: "lns.example.net", RemotePort: 1701, HostName: "me",
+		RetryMin: time.Second, RetryMax: 8 * time.Second, Profile: &config.Profile{Name: "p", PPP: config.PPPDiscard},
+	}
+}
+
+// begin starts the role with tunnels; stop ends it.
+func begin(n *names, tunnels ...*config.Tunnel) (r *Role, log *bytes.Buffer, stop func()) {
+	log = new(bytes.Buffer)
+	logger := logrus.New()
+	logger.SetOutput(log)
+	cfg := &config.Config{VendorName: "adit", LAC: config.LAC{Tunnels: tunnels}}
+	cfg.Limits.SessionsPerTunnel = 100
+	ctx, cancel := context.WithCancel(context.Background())
+	r = start(ctx, cfg, n, &engine.Planes{}, logrus.NewEntry(logger), n)
+	return r, log, func() { cancel(); synctest.Wait() }
+}
+
+func addrs(texts ...string) (all []netip.Addr) {
+	for _, s := range texts {
+		all = append(all, netip.MustParseAddr(s))
+	}
+	return all
+}
+
+// between says whether a pause is at least the least and has at most the quarter
+// of chance on top.
+func between(got, least time.Duration) bool { return got >= least && got <= least+least/4+1 }
+
+// TestAttemptsGoThroughTheAddresses: each failure goes on to the next address,
+// after pauses that double up to retry_max.
+func TestAttemptsGoThroughTheAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3")}
+		_, _, stop := begin(n, oneTunnel())
+		defer stop()
+		want := []string{"192.0.2.1:1701", "192.0.2.2:1701", "192.0.2.3:1701", "192.0.2.1:1701", "192.0.2.2:1701"}
+		pauses := []time.Duration{1, 2, 4, 8, 8}
+		last := time.Now()
+		for i := range want {
+			seen := n.seen()
+			if len(seen) != i+1 || seen[i].peer.String() != want[i] || seen[i].local.String() != "0.0.0.0:0" {
+				t.Fatalf("attempt %d: %+v, want %s", i+1, seen[len(seen)-1], want[i])
+			}
+			if i > 0 && !between(seen[i].at.Sub(last), pauses[i-1]*time.Second) {
+				t.Errorf("pause %d was %v, want %d s", i, seen[i].at.Sub(last), pauses[i-1])
+			}
+			last = time.Now()
+			seen[i].spec.Handler.TunnelDown(nil, tunnel.Cause{})
+			time.Sleep(pauses[i] * time.Second * 5 / 4)
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+func TestFamilies(t *testing.T) {
+	for _, test := range []struct {
+		family  config.Family
+		local   string
+		network string
+		peer    string
+		from    string
+	}{
+		{config.FamilyAny, "", "ip", "[2001:db8::1]:1701", "[::]:0"},
+		{config.FamilyIPv4, "", "ip4", "[2001:db8::1]:1701", "[::]:0"}, // the resolver is what filters
+		{config.FamilyIPv6, "", "ip6", "[2001:db8::1]:1701", "[::]:0"},
+		{config.FamilyAny, "198.51.100.1", "ip", "192.0.2.1:1701", "198.51.100.1:1701"},
+		{config.FamilyAny, "2001:db8::2", "ip", "[2001:db8::1]:1701", "[2001:db8::2]:1701"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &names{addrs: addrs("2001:db8::1", "192.0.2.1")}
+			cfg := oneTunnel()
+			cfg.Family = test.family
+			if test.local != "" {
+				cfg.LocalAddress, cfg.LocalPort = netip.MustParseAddr(test.local), 1701
+			}
+			_, _, stop := begin(n, cfg)
+			defer stop()
+			seen := n.seen()
+			if len(seen) != 1 || n.network != test.network || seen[0].peer.String() != test.peer || seen[0].local.String() != test.from {
+				t.Errorf("%+v: asked for %q, dialled %+v", test, n.network, seen)
+			}
+		})
+	}
+}
+
+func TestNoAddressOfTheFamily(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("2001:db8::1")}
+		cfg := oneTunnel()
+		cfg.LocalAddress = netip.MustParseAddr("192.0.2.9")
+		_, log, stop := begin(n, cfg)
+		if seen := n.seen(); len(seen) != 0 || !strings.Contains(log.String(), "has no address of the family that lac.tunnels.isp may use") {
+			t.Errorf("%+v, log %s", seen, log)
+		}
+		stop()
+	})
+}
+
+func TestLookUpFailsThenSucceeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{err: errors.New("server misbehaving")}
+		start := time.Now()
+		_, log, stop := begin(n, oneTunnel())
+		time.Sleep(500 * time.Millisecond)
+		if seen := n.seen(); len(seen) != 0 {
+			t.Fatalf("%+v", seen)
+		}
+		n.set(func() { n.err, n.addrs = nil, addrs("192.0.2.1") })
+		time.Sleep(time.Second)
+		seen := n.seen()
+		if len(seen) != 1 || !between(seen[0].at.Sub(start), time.Second) {
+			t.Errorf("%+v", seen)
+		}
+		stop()
+		if !strings.Contains(log.String(), "look up lns.example.net: server misbehaving") {
+			t.Errorf("log: %s", log)
+		}
+	})
+}
+
+// TestLookUpsAreBounded: DNS is asked by few at a time, and an address needs it
+// not at all.
+func TestLookUpsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1"), slow: time.Second}
+		var tunnels []*config.Tunnel
+		for range 50 {
+			tunnels = append(tunnels, oneTunnel())
+		}
+		literal := oneTunnel()
+		literal.RemoteHost = "192.0.2.77"
+		_, _, stop := begin(n, append(tunnels, literal)...)
+		if seen := n.seen(); len(seen) != 1 || seen[0].peer.String() != "192.0.2.77:1701" {
+			t.Errorf("an address waited for the resolver: %+v", seen)
+		}
+		time.Sleep(10 * time.Second)
+		if seen := n.seen(); len(seen) != 51 || n.most != lookupsAtATime {
+			t.Errorf("%d dialled, %d asked at once", len(seen), n.most)
+		}
+		stop()
+	})
+}
+
+// TestTunnelThatLasted: a tunnel that was up for retry_max makes the next pause
+// short; one that fell at once does not.
+func TestTunnelThatLasted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1")}
+		_, log, stop := begin(n, oneTunnel())
+		for i := range 3 {
+			seen := n.seen()
+			h := seen[len(seen)-1].spec.Handler
+			h.TunnelUp(nil)
+			time.Sleep(time.Second) // not for long
+			h.TunnelDown(nil, tunnel.Cause{})
+			if got := len(n.seen()); got != i+1 {
+				t.Fatalf("%d attempts", got)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		seen := n.seen()
+		if gap := seen[3].at.Sub(seen[2].at); gap < 5*time.Second {
+			t.Errorf("after three tunnels that fell at once the pause is %v", gap-time.Second)
+		}
+		h := seen[3].spec.Handler
+		h.TunnelUp(nil)
+		time.Sleep(time.Minute)
+		down := time.Now()
+		h.TunnelDown(nil, tunnel.Cause{})
+		time.Sleep(2 * time.Second)
+		if seen = n.seen(); len(seen) != 5 || !between(seen[4].at.Sub(down), time.Second) {
+			t.Errorf("after a tunnel that lasted: %+v", seen[len(seen)-1])
+		}
+		stop()
+		if !strings.Contains(log.String(), "a LAC tunnel is kept up, so it is dialled again") {
+			t.Errorf("the log does not say why: %s", log)
+		}
+	})
+}
+
+// TestNothingAfterTheEnd: no attempt, and no timer that the bubble would have to
+// wait for.
+func TestNothingAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1")}
+		r, _, stop := begin(n, oneTunnel(), oneTunnel())
+		n.seen()[0].spec.Handler.TunnelDown(nil, tunnel.Cause{}) // pausing now
+		if len(r.pausing) != 1 {
+			t.Errorf("%d pauses", len(r.pausing))
+		}
+		stop()
+		n.seen()[1].spec.Handler.TunnelDown(nil, tunnel.Cause{})
+		time.Sleep(time.Hour)
+		if seen := n.seen(); len(seen) != 2 || len(r.pausing) != 0 {
+			t.Errorf("%d attempts, %d pauses", len(seen), len(r.pausing))
+		}
+	})
+}
+
+func TestDialErrorIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1"), dialErr: engine.ErrLimit}
+		_, log, stop := begin(n, oneTunnel())
+		time.Sleep(1500 * time.Millisecond)
+		if seen := n.seen(); len(seen) != 2 {
+			t.Errorf("%d attempts", len(seen))
+		}
+		stop()
+		if !strings.Contains(log.String(), "cannot dial") {
+			t.Errorf("log: %s", log)
+		}
+	})
+}
+
+func TestSpec(t *testing.T) {
+	cfg := oneTunnel()
+	cfg.Secret, cfg.Challenge, cfg.HideAVPs = config.Secret("s"), true, true
+	cfg.AcceptOtherAddress, cfg.AllowOutgoing = true, true
+	cfg.RemoteHostName = "lns*.example.net"
+	cfg.Profile = &config.Profile{Name: "k", DataPlane: config.DataPlaneKernel}
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1")}
+		_, _, stop := begin(n, cfg, oneTunnel())
+		specs := map[bool]*engine.TunnelSpec{}
+		for _, d := range n.seen() {
+			specs[d.spec.AcceptOtherAddress] = d.spec
+		}
+		s := specs[true]
+		if string(s.Tunnel.Secret) != "s" || !s.Tunnel.Challenge || !s.Tunnel.HideAVPs || s.Tunnel.HostName != "me" ||
+			s.Tunnel.VendorName != "adit" || s.Tunnel.MaxSessions != 100 || !s.Tunnel.AllowOutgoing || s.Tunnel.AllowIncoming {
+			t.Errorf("%+v", s.Tunnel)
+		}
+		if !s.RemoteHostName("lns7.example.net") || s.RemoteHostName("lns.example.org") {
+			t.Error("remote_host_name is not what is matched")
+		}
+		if !s.KernelPlane {
+			t.Error("calls of the LNS would be on the kernel plane, but the tunnel gets no socket")
+		}
+		if plain := specs[false]; plain.RemoteHostName != nil || plain.Tunnel.AllowOutgoing || plain.KernelPlane {
+			t.Errorf("%+v", plain)
+		}
+		stop()
+	})
+}
+
+func TestWantedCalls(t *testing.T) {
+	p := &config.Profile{Name: "p", PPP: config.PPPDiscard, Sequencing: config.SequencingRequired}
+	cfg := oneTunnel()
+	cfg.Sessions = []*config.Session{
+		{Name: "in", Count: 2, Profile: p, CalledNumber: "1", CallingNumber: "2", PrivateGroupID: "g", TxSpeed: 5, RxSpeed: 6},
+		{Name: "out", Count: 1, Profile: p, Direction: config.Outgoing, CalledNumber: "3", MinimumBPS: 7, MaximumBPS: 8},
+	}
+	l := &line{role: &Role{planes: &engine.Planes{}}, cfg: cfg}
+	all := l.wanted()
+	if len(all) != 3 {
+		t.Fatalf("%d calls", len(all))
+	}
+	serials := map[uint32]bool{}
+	for i, want := range []struct {
+		name      string
+		direction tunnel.Direction
+	}{{"in-1", tunnel.Incoming}, {"in-2", tunnel.Incoming}, {"out", tunnel.Outgoing}} {
+		spec, err := all[i].Spec()
+		if err != nil || spec.Name != want.name || all[i].Call.Direction != want.direction || !spec.SequencingRequired {
+			t.Errorf("call %d: %+v, %v", i, spec, err)
+		}
+		serials[all[i].Call.CallSerial] = true
+	}
+	if len(serials) != 3 {
+		t.Errorf("serials %v", serials)
+	}
+	if c := all[0].Call; c.CalledNumber != "1" || c.CallingNumber != "2" || string(c.PrivateGroupID) != "g" || c.TxConnectSpeed != 5 || c.RxConnectSpeed != 6 {
+		t.Errorf("%+v", c)
+	}
+	if c := all[2].Call; c.CalledNumber != "3" || c.MinimumBPS != 7 || c.MaximumBPS != 8 {
+		t.Errorf("%+v", c)
+	}
+}
