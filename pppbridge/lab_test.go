@@ -210,6 +210,18 @@ type hastySync struct{ syncCodec }
 
 func (c *hastySync) whole() bool { return false }
 
+// writingState tells what a PTY bridge waits for.
+func writingState(b Bridge) string {
+	p, ok := b.(*ptyBridge)
+	if !ok {
+		return ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf("(queued %d, written %d, holding %v, armed %v, retry %v, paced %v)",
+		len(p.queue), p.sent, p.holding, p.armed, p.retry, p.paced)
+}
+
 // interfaceCounters are what the kernel counted for an interface, as text.
 func interfaceCounters(name string) string {
 	out, err := exec.Command("ip", "-s", "link", "show", "dev", name).CombinedOutput()
@@ -261,11 +273,12 @@ func transfer(t *testing.T, p *labPair, n int64) {
 		t.Fatalf("%v; the sender says %s", err, out)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(180 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(90 * time.Second))
 	h := sha256.New()
 	got, err := io.Copy(h, c)
 	if err != nil || got != n {
-		t.Fatalf("received %d of %d octets: %v; %s\nLNS %+v\nLAC %+v", got, n, err, out, p.lns.Stats(), p.lac.Stats())
+		t.Fatalf("received %d of %d octets: %v; %s\nLNS %+v %s\nLAC %+v %s", got, n, err, out,
+			p.lns.Stats(), writingState(p.lns), p.lac.Stats(), writingState(p.lac))
 	}
 	if want := patternSum(n); fmt.Sprintf("%x", h.Sum(nil)) != want {
 		t.Errorf("the checksum differs")
@@ -443,5 +456,42 @@ func TestLabOrphans(t *testing.T) {
 			})
 			t.Logf("pppd %d ended %v after its adit was killed", pid, time.Since(start).Round(10*time.Millisecond))
 		})
+	}
+}
+
+// N_HDLC never wakes who writes into the other side once the terminal was full;
+// the bridge has to. A program that writes far more than the terminal holds is
+// such a writer, as pppd's line discipline is on a busy machine.
+func TestLabSyncWakesTheOtherSide(t *testing.T) {
+	needLab(t)
+	b, slave := ptyAlone(t, PPPDSync)
+	done := make(chan error, 1)
+	go func() {
+		frame := ipFrame(1400)
+		big := make([]byte, 0, 100*len(frame))
+		for range 100 {
+			big = append(big, frame...)
+		}
+		for range 3 {
+			for rest := big; len(rest) > 0; {
+				n, err := unix.Write(slave, rest)
+				if err != nil {
+					done <- err
+					return
+				}
+				rest = rest[n:]
+			}
+		}
+		done <- nil
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("%+v", b.Stats())
+	case <-time.After(30 * time.Second):
+		t.Errorf("the writer is stuck; %+v", b.Stats())
+		// The hang-up at the end of the test frees it.
 	}
 }

@@ -38,6 +38,7 @@ type ptyBridge struct {
 	holding bool          // pppd does not listen yet
 	armed   bool          // the terminal is full: the poller waits for room
 	retry   bool          // the retry pacer will call tryAgain
+	stirred time.Time     // last read of a synchronous master since its last kick
 	queue   []byte        // cap queueSize, never reallocated
 	sent    int           // octets of queue that are written
 	paced   bool          // the pacer will call write
@@ -63,8 +64,10 @@ type ptyCodec interface {
 	whole() bool // a write takes all of its piece or it is lost
 	// decode takes what was read, and calls emit for each frame.
 	decode(b *ptyBridge, in []byte)
-	// kick has the kernel try again to empty its own queue.
-	kick(master int)
+	// kickWriter has the kernel try again to empty its queue towards pppd, and
+	// kickReader has pppd's side try again to fill ours.
+	kickWriter(master int)
+	kickReader(master int)
 	setACCM(send uint32)
 	stats(*Stats)
 }
@@ -204,10 +207,7 @@ func (b *ptyBridge) write() {
 			break
 		}
 		b.arm(true)
-		if !b.retry {
-			b.retry = true
-			b.f.sup.retry.add(b)
-		}
+		b.tryLater()
 		return
 	}
 	b.queue, b.sent = b.queue[:0], 0
@@ -225,9 +225,28 @@ func (b *ptyBridge) afterGap() {
 // tryAgain is called by the retry pacer, under mu.
 func (b *ptyBridge) tryAgain() {
 	b.retry = false
-	if b.armed && b.master >= 0 {
-		b.codec.kick(b.master)
+	if b.master < 0 {
+		return
+	}
+	if b.armed {
+		b.codec.kickWriter(b.master)
 		b.write()
+	}
+	if !b.stirred.IsZero() {
+		if time.Since(b.stirred) < retryGap {
+			b.tryLater()
+			return
+		}
+		b.stirred = time.Time{}
+		b.codec.kickReader(b.master)
+	}
+}
+
+// tryLater asks for tryAgain, under mu.
+func (b *ptyBridge) tryLater() {
+	if !b.retry {
+		b.retry = true
+		b.f.sup.retry.add(b)
 	}
 }
 
@@ -271,6 +290,7 @@ func (b *ptyBridge) Ready(now time.Time, ev kernel.Events) {
 // read takes at most n pieces from the master and says whether a frame came.
 func (b *ptyBridge) read(n int) (got bool) {
 	before := b.count.framesOut.Load()
+	pieces := 0
 	for range n {
 		k, err := unix.Read(b.pty.Master, b.f.sup.scratch[:])
 		if errors.Is(err, unix.EINTR) {
@@ -279,7 +299,14 @@ func (b *ptyBridge) read(n int) (got bool) {
 		if err != nil || k <= 0 {
 			break // empty, or EIO after the last slave was closed
 		}
+		pieces++
 		b.codec.decode(b, b.f.sup.scratch[:k])
+	}
+	if pieces > 0 && b.codec.whole() {
+		b.mu.Lock()
+		b.stirred = time.Now()
+		b.tryLater()
+		b.mu.Unlock()
 	}
 	if b.count.framesOut.Load() == before {
 		return false
@@ -337,7 +364,8 @@ func (c *asyncCodec) room(n int) int                   { return ppp.MaxEncodedLe
 func (c *asyncCodec) piece(queue []byte) (skip, n int) { return 0, len(queue) }
 func (c *asyncCodec) maxFrame() int                    { return MaxFrame }
 func (c *asyncCodec) whole() bool                      { return false }
-func (c *asyncCodec) kick(int)                         {}
+func (c *asyncCodec) kickWriter(int)                   {}
+func (c *asyncCodec) kickReader(int)                   {}
 func (c *asyncCodec) setACCM(send uint32)              { c.enc.SetACCM(send) }
 
 // decode: the decoder builds frames in out, behind the headroom.

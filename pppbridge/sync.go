@@ -25,6 +25,7 @@ import (
 //     ones, 2 MiB of TCP took 12 in a hundred frames more with the gap, and 27
 //     without.
 //   - N_HDLC does not push back: when adit is late by 60 pieces, more are lost.
+//     Where the terminal itself was full, the link pauses until it is kicked.
 //   - Frames of more than 1,792 octets would be cut in two by the terminal.
 //
 // The asynchronous terminal has none of these limits and is the default.
@@ -51,12 +52,21 @@ func (c *syncCodec) piece(queue []byte) (skip, n int) {
 func (c *syncCodec) maxFrame() int { return 1792 }
 func (c *syncCodec) whole() bool   { return true }
 
-// kick: N_HDLC has a queue of its own in front of the terminal, and goes on with
-// it only when the terminal wakes it, which may come too early (see retryGap).
-// Stopping and starting output wakes it, too.
-func (c *syncCodec) kick(master int) {
+// kickWriter: N_HDLC has a queue of its own in front of the terminal, and goes
+// on with it only when the terminal wakes it, which may come too early (see
+// retryGap). Stopping and starting output wakes it, too.
+func (c *syncCodec) kickWriter(master int) {
 	_ = unix.IoctlSetInt(master, unix.TCXONC, tcooff)
 	_ = unix.IoctlSetInt(master, unix.TCXONC, tcoon)
+}
+
+// kickReader: when the terminal towards us was full, pppd's line discipline
+// waits to be woken, and N_HDLC, unlike the ordinary one, never does that: the
+// link would stand still for ever. Flushing input wakes it, in Linux by way of
+// tty_unthrottle. It is done when the terminal has been quiet for retryGap, so
+// that there is nothing to be flushed away.
+func (c *syncCodec) kickReader(master int) {
+	_ = unix.IoctlSetInt(master, unix.TCFLSH, unix.TCIFLUSH)
 }
 
 // The arguments of tcflow(3).
