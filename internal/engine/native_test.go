@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -261,5 +262,34 @@ func TestThousandTunnels(t *testing.T) {
 func TestNewRefusesOddShards(t *testing.T) {
 	if _, err := New(Options{Shards: 3}); err == nil {
 		t.Error("3 shards were accepted")
+	}
+}
+
+// TestCloseFreesDescriptors: an engine leaves no descriptor behind, its peer
+// silent or not.
+func TestCloseFreesDescriptors(t *testing.T) {
+	count := func() int {
+		open, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(open)
+	}
+	newRealNode(t, "first").Close(t.Context()) // what the runtime opens once
+	before := count()
+	for range 3 {
+		d := newRealNode(t, "x")
+		to := d.listen(t, "127.0.0.1")
+		must(t, d.Dial(netip.MustParseAddrPort("127.0.0.2:0"), to, testTunnelSpec("x", d.role)))
+		d.await(t, "up")
+		silent := netip.AddrPortFrom(to.Addr(), 9)
+		must(t, d.Dial(netip.MustParseAddrPort("0.0.0.0:0"), silent, testTunnelSpec("x", d.role)))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		d.Close(ctx)
+		cancel()
+		if _, err := d.Listen(to); !errors.Is(err, ErrClosed) {
+			t.Errorf("Listen after Close: %v", err)
+		}
+	}
+	if after := count(); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }

@@ -1,0 +1,59 @@
+package engine
+
+import "net/netip"
+
+// socketFor returns the socket bound to addr, made now if there is none. Port 0
+// is a socket with a port of the kernel's choice, shared by all who ask for the
+// same address. A socket of the wildcard address has every address at its port.
+func (e *Engine) socketFor(addr netip.AddrPort) (*socket, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.sockets[addr]; s != nil {
+		return s, nil
+	}
+	for _, s := range e.sockets {
+		if s.local == addr || s.local == netip.AddrPortFrom(wildcard(addr.Addr()), addr.Port()) {
+			return s, nil
+		}
+	}
+	if e.closing.Load() {
+		return nil, ErrClosed
+	}
+	s, err := openSocket(e, e.reader(), addr)
+	if err != nil {
+		return nil, err
+	}
+	e.sockets[addr] = s
+	e.open[s] = true
+	return s, nil
+}
+
+// wildcard is the unspecified address of a's family.
+func wildcard(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// keep notes a socket that Close has to close if nobody does before.
+func (e *Engine) keep(s *socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open[s] = true
+}
+
+// free closes a socket, once.
+func (e *Engine) free(s *socket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open[s] {
+		delete(e.open, s)
+		closeFD(s.fd)
+	}
+}
+
+// reader returns the next reader in turn.
+func (e *Engine) reader() *reader {
+	return e.readers[int(e.nextRead.Add(1))%len(e.readers)]
+}
