@@ -3,8 +3,6 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -128,30 +126,29 @@ func start(t *testing.T, p plane, who pairing, count int) *peers {
 	if who.lacAdit {
 		s.lac = Adit(t, n.A, aditLAC(p, n.AddrB(), count, ""))
 	} else {
-		options.Section = moreSections(t, n, count-1)
 		options.Redial = time.Second
 		s.otherLAC = XL2TPD(t, n.A, LAC, options)
+		moreClients(t, n, options, count-1)
 	}
 	return s
 }
 
-// moreSections are further calls of one xl2tpd: it has one per [lac] section.
-func moreSections(t *testing.T, n *Net, count int) []string {
+// moreClients are further xl2tpds, each with an address of its own, as many
+// customers have: one xl2tpd would have its tunnels begin at one address and
+// port, which its own use of the kernel does not survive.
+func moreClients(t *testing.T, n *Net, options XL2TPDOptions, count int) {
 	t.Helper()
 	if count <= 0 {
-		return nil
+		return
 	}
-	options := filepath.Join(t.TempDir(), "ppp-options")
-	text := "noauth\nnoccp\nnovj\nnoipv6\nnodefaultroute\nmtu 1400\nmru 1400\nnodetach\nlcp-echo-interval 0\n"
-	if err := os.WriteFile(options, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var all []string
+	network := fmt.Sprintf("10.96.%d", n.Links[0].N)
+	n.B.Route(t, netip.MustParsePrefix(network+".0/24"), n.AddrA())
+	options.Peer = n.AddrB()
 	for i := range count {
-		all = append(all, fmt.Sprintf("[lac more%d]", i), "lns = "+n.AddrB().String(), "autodial = yes",
-			"refuse authentication = yes", "challenge = yes", "pppoptfile = "+options)
+		options.Listen = netip.MustParseAddr(fmt.Sprintf("%s.%d", network, i+1))
+		n.A.MustRun(t, "ip", "addr", "add", options.Listen.String()+"/32", "dev", "lo")
+		XL2TPD(t, n.A, LAC, options)
 	}
-	return all
 }
 
 // adits are the ends that are adit.
