@@ -183,46 +183,64 @@ func TestCloseIsBoundedWhenThePeerIsSilent(t *testing.T) {
 }
 
 // TestRetransmittedSCCRQ: "a retransmission meets its first copy", so there is
-// one tunnel, whether the Assigned Tunnel ID can be read or not.
+// one tunnel.
 func TestRetransmittedSCCRQ(t *testing.T) {
-	for _, hidden := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			n := newNetwork()
-			lns := newNode(t, n, lnsAddr, func(o *Options) { o.Shards = 8 })
-			lac := newNode(t, n, lacAddr, nil)
-			replies := 0
-			n.lose(func(from, _ netip.AddrPort, p []byte) bool {
-				if from == lnsAddr && replies < 3 {
-					replies++
-					return true
-				}
-				return false
-			})
-			secret := []byte("secret")
-			lns.role.tunnelSpec.Tunnel.Secret = secret
-			lac.dial(t, lnsAddr, func(s *TunnelSpec) { s.Tunnel.Secret, s.Tunnel.HideAVPs = secret, hidden })
-			if id := assignedTunnelID(payloadOf(n.sentBy(lacAddr, l2tp.TypeSCCRQ)[0].packet)); (id == 0) != hidden {
-				t.Fatalf("hidden %v: the ID reads %d", hidden, id)
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		lns := newNode(t, n, lnsAddr, func(o *Options) { o.Shards = 8 })
+		lac := newNode(t, n, lacAddr, nil)
+		replies := 0
+		n.lose(func(from, _ netip.AddrPort, p []byte) bool {
+			if from == lnsAddr && replies < 3 {
+				replies++
+				return true
 			}
-			time.Sleep(10 * time.Second)
-			synctest.Wait()
-			if got := lns.counter(TunnelsAccepted); got != 1 {
-				t.Errorf("hidden %v: %d tunnels were accepted", hidden, got)
-			}
-			if len(n.sentBy(lacAddr, l2tp.TypeSCCRQ)) < 2 || lns.role.got().up != 1 || lac.role.got().up != 1 {
-				t.Errorf("hidden %v: %d SCCRQs, up %d and %d", hidden, len(n.sentBy(lacAddr, l2tp.TypeSCCRQ)), lns.role.got().up, lac.role.got().up)
-			}
-			closePair(lac, lns)
+			return false
 		})
-	}
+		lac.dial(t, lnsAddr, nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := lns.counter(TunnelsAccepted); got != 1 {
+			t.Errorf("%d tunnels were accepted", got)
+		}
+		if len(n.sentBy(lacAddr, l2tp.TypeSCCRQ)) < 2 || lns.role.got().up != 1 || lac.role.got().up != 1 {
+			t.Errorf("%d SCCRQs, up %d and %d", len(n.sentBy(lacAddr, l2tp.TypeSCCRQ)), lns.role.got().up, lac.role.got().up)
+		}
+		closePair(lac, lns)
+	})
 }
 
-func payloadOf(packet []byte) []byte {
-	_, payload, err := l2tp.ParseHeader(packet)
-	if err != nil {
-		panic(err)
-	}
-	return payload
+// TestRetransmittedSCCRQWithHiddenID: the same of a peer that hides its Assigned
+// Tunnel ID; two such SCCRQs that are not copies make two tunnels.
+func TestRetransmittedSCCRQWithHiddenID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		lns := newNode(t, n, lnsAddr, func(o *Options) { o.Shards = 8 })
+		secret := []byte("secret")
+		lns.role.tunnelSpec.Tunnel.Secret = secret
+		chance := newChance(3)
+		for want, id := range []uint16{500, 501} {
+			payload, err := l2tp.AppendMessage(nil, &l2tp.SCCRQ{
+				HostName: "lac", FramingCapabilities: l2tp.FramingSync, AssignedTunnelID: id, ReceiveWindowSize: 4,
+			}, l2tp.AppendOptions{Secret: secret, Hide: true, Rand: chance})
+			must(t, err)
+			if got := assignedTunnelID(payload); got != 0 {
+				t.Fatalf("the ID can be read: %d", got)
+			}
+			packet := l2tp.AppendControl(nil, 0, 0, 0, 0, payload)
+			for range 3 {
+				lns.port.dispatch(time.Now(), packet, lacAddr, lnsAddr.Addr())
+				synctest.Wait()
+			}
+			if got := lns.counter(TunnelsAccepted); got != uint64(want+1) {
+				t.Errorf("%d tunnels were accepted, want %d", got, want+1)
+			}
+		}
+		if got := len(n.sentBy(lnsAddr, l2tp.TypeSCCRP)); got < 2 {
+			t.Errorf("%d SCCRPs", got)
+		}
+		lns.close(time.Second)
+	})
 }
 
 // TestRestartedPeer has a peer vanish and come back with the same Assigned
