@@ -66,13 +66,8 @@ const (
 	AVPECNCapability            AVPType = 103 // RFC 9601
 )
 
-// Vendor IDs that need a name.
-const (
-	// VendorBroadbandForum marks the access line AVPs of RFC 5515 section 5.
-	VendorBroadbandForum uint16 = 3561
-	// vendor3Com marks the draft form of the PPP Disconnect Cause Code AVP.
-	vendor3Com uint16 = 43
-)
+// vendor3Com marks the draft form of the PPP Disconnect Cause Code AVP.
+const vendor3Com uint16 = 43
 
 // String is the RFC's name and the number.
 func (t AVPType) String() string {

@@ -57,12 +57,6 @@ func PutDataHeader(b []byte, h *Header) int {
 	return n
 }
 
-// ParseDataHeader is ParseHeader for callers that know the packet to be a data
-// message, by Peek. It allocates nothing.
-func ParseDataHeader(b []byte) (h Header, frame []byte, err error) {
-	return ParseHeader(b)
-}
-
 // Peek looks at a datagram just far enough to route it. Of a version other than
 // 2 only control and version are told, and the IDs are 0. ok is false if the
 // datagram ends before what was asked for. The rest of the header is not

@@ -34,7 +34,7 @@ func TestPutDataHeader(t *testing.T) {
 			if !bytes.Equal(b, append(want, 0xff, 0x03)) {
 				t.Errorf("%x, want %x ff03", b, want)
 			}
-			_, frame, err := ParseDataHeader(b)
+			_, frame, err := ParseHeader(b)
 			if err != nil || !bytes.Equal(frame, []byte{0xff, 0x03}) {
 				t.Errorf("%x, %v", frame, err)
 			}
@@ -81,7 +81,7 @@ func TestDataHeaderAllocs(t *testing.T) {
 	var n int
 	if allocs := testing.AllocsPerRun(100, func() {
 		_, _, tunnelID, _, _ := Peek(in)
-		got, frame, err := ParseDataHeader(in)
+		got, frame, err := ParseHeader(in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func BenchmarkDataHeader(b *testing.B) {
 	for b.Loop() {
 		h.Ns++
 		PutDataHeader(packet, &h)
-		if _, _, err := ParseDataHeader(packet); err != nil {
+		if _, _, err := ParseHeader(packet); err != nil {
 			b.Fatal(err)
 		}
 	}

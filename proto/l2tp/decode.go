@@ -117,7 +117,7 @@ func (d *decoder) avp(a rawAVP) {
 	// Corporation) and vendor-specific Attribute Type 46. Implementations MAY
 	// accept AVPs with these values as equivalent".
 	draft := a.Vendor == vendor3Com && a.Type == AVPPPPDisconnectCause && !a.Hidden
-	var info *AVPInfo
+	var info *avpInfo
 	if a.Vendor == 0 || draft {
 		info = lookupAVP(a.Type)
 	}
@@ -139,7 +139,7 @@ func (d *decoder) avp(a rawAVP) {
 }
 
 // take files the value of a supported AVP.
-func (d *decoder) take(a rawAVP, info *AVPInfo) {
+func (d *decoder) take(a rawAVP, info *avpInfo) {
 	switch {
 	case !info.lengthOK(len(a.Value)):
 		d.malformed(a, ErrAVPLength, ErrorLength)
@@ -249,11 +249,24 @@ func (d *decoder) ignore(a rawAVP, err error) {
 func (d *decoder) required() {
 	for i := range avpTable {
 		info := &avpTable[i]
-		if info.Type != AVPMessageType && info.Required.Has(d.message) && !d.has(info.Type) {
+		switch {
+		case info.Type == AVPMessageType || !info.Required.Has(d.message) || d.has(info.Type):
+		case d.dispensable(info.Type):
+			d.ignore(rawAVP{AVP: AVP{Type: info.Type}}, ErrMissingAVP)
+		default:
 			d.fail(&Error{HasAVP: true, AVP: info.Type, Err: ErrMissingAVP}, ErrorValue)
 			return
 		}
 	}
+}
+
+// dispensable says whether the message can do without an AVP that it must have:
+// the ID in a StopCCN or CDN is for the case that the header cannot say what is
+// to end. A malformed goodbye is one all the same, and its Result Code is worth
+// more than ours about what it lacks.
+func (d *decoder) dispensable(t AVPType) bool {
+	return d.message == TypeStopCCN && t == AVPAssignedTunnelID ||
+		d.message == TypeCDN && t == AVPAssignedSessionID
 }
 
 // PeekMessageType tells the type of the message in payload, if it begins with a

@@ -15,10 +15,6 @@ const Version = 2
 // ControlHeaderLen is the length of the header of every control message, octets.
 const ControlHeaderLen = 12
 
-// MaxDataHeaderLen is the length of the longest data header without offset
-// padding, octets: the headroom a frame needs in front of it.
-const MaxDataHeaderLen = 14
-
 // The bits of the first 16-bit word of the header, RFC 2661 section 3.1.
 const (
 	bitT        = 0x8000
@@ -230,15 +226,4 @@ func AppendControl(dst []byte, tunnelID, sessionID, ns, nr uint16, payload []byt
 		Nr:        nr,
 	}
 	return append(h.Append(dst), payload...)
-}
-
-// SetNr writes nr into the control message b, which AppendControl made: a
-// retransmission carries the newest Nr (RFC 2661 section 5.8). It reports
-// false, and leaves b alone, if b is not a control message of version 2.
-func SetNr(b []byte, nr uint16) bool {
-	if len(b) < ControlHeaderLen || b[0]&(bitT>>8) == 0 || b[1]&maskVersion != Version {
-		return false
-	}
-	binary.BigEndian.PutUint16(b[10:], nr)
-	return true
 }

@@ -161,17 +161,6 @@ func TestAppendControl(t *testing.T) {
 	if want := octets(t, "c802 000c 0001 0000 0003 0004"); !bytes.Equal(zlb, want) {
 		t.Errorf("%x, want %x", zlb, want)
 	}
-	if !SetNr(zlb, 0x1234) {
-		t.Error("SetNr refused")
-	}
-	if want := octets(t, "c802 000c 0001 0000 0003 1234"); !bytes.Equal(zlb, want) {
-		t.Errorf("%x, want %x", zlb, want)
-	}
-	for _, wire := range []string{"", "c802 000c 0001 0000 0003 00", "0802 0001 0002 0003 0004 ff03", "c803 000c 0001 0000 0003 0004"} {
-		if b := octets(t, wire); SetNr(b, 1) || !bytes.Equal(b, octets(t, wire)) {
-			t.Errorf("SetNr took %s", wire)
-		}
-	}
 }
 
 // A control header is right whatever the fields say.

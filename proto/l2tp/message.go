@@ -76,8 +76,9 @@ type Unparsed struct {
 	// Extra holds AVPs of vendors, and IETF AVPs this package has no field for,
 	// in the order they came. AppendMessage writes them at the end.
 	Extra []AVP
-	// Ignored tells what was there and not used: malformed, misplaced, repeated
-	// or unrecognised AVPs whose M bit is clear. For the log; never written.
+	// Ignored tells what was there and not used (malformed, misplaced, repeated
+	// or unrecognised AVPs whose M bit is clear), and what was missing and could
+	// be done without. For the log; never written.
 	Ignored []*Error
 }
 

@@ -1,85 +1,71 @@
 package l2tp
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
-// Kind is the form of an AVP's value.
-type Kind uint8
+// kind is the form of an AVP's value.
+type kind uint8
 
 // The kinds of value.
 const (
-	KindNone   Kind = iota // no value
-	KindUint16             // 2 octets
-	KindUint32             // 4 octets
-	KindUint64             // 8 octets
-	KindText               // characters for a human or a directory
-	KindOctets             // octets of arbitrary content
-	KindFields             // several fields
+	kindNone   kind = iota // no value
+	kindUint16             // 2 octets
+	kindUint32             // 4 octets
+	kindUint64             // 8 octets
+	kindText               // characters for a human or a directory
+	kindOctets             // octets of arbitrary content
+	kindFields             // several fields
 )
 
 // String names the kind.
-func (k Kind) String() string {
+func (k kind) String() string {
 	switch k {
-	case KindNone:
+	case kindNone:
 		return "none"
-	case KindUint16:
+	case kindUint16:
 		return "uint16"
-	case KindUint32:
+	case kindUint32:
 		return "uint32"
-	case KindUint64:
+	case kindUint64:
 		return "uint64"
-	case KindText:
+	case kindText:
 		return "text"
-	case KindOctets:
+	case kindOctets:
 		return "octets"
-	case KindFields:
+	case kindFields:
 		return "fields"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// MessageSet is a set of message types: bit n stands for type n.
-type MessageSet uint32
+// messageSet is a set of message types: bit n stands for type n.
+type messageSet uint32
 
 // Has says whether t is in the set.
-func (s MessageSet) Has(t MessageType) bool { return t < 32 && s&(1<<t) != 0 }
-
-// Types lists the set in the order of the numbers.
-func (s MessageSet) Types() []MessageType {
-	var types []MessageType
-	for t := range MessageType(32) {
-		if s.Has(t) {
-			types = append(types, t)
-		}
-	}
-	return types
-}
+func (s messageSet) Has(t MessageType) bool { return t < 32 && s&(1<<t) != 0 }
 
 const (
-	inSCCRQ   MessageSet = 1 << TypeSCCRQ
-	inSCCRP   MessageSet = 1 << TypeSCCRP
-	inSCCCN   MessageSet = 1 << TypeSCCCN
-	inStopCCN MessageSet = 1 << TypeStopCCN
-	inHELLO   MessageSet = 1 << TypeHELLO
-	inOCRQ    MessageSet = 1 << TypeOCRQ
-	inOCRP    MessageSet = 1 << TypeOCRP
-	inOCCN    MessageSet = 1 << TypeOCCN
-	inICRQ    MessageSet = 1 << TypeICRQ
-	inICRP    MessageSet = 1 << TypeICRP
-	inICCN    MessageSet = 1 << TypeICCN
-	inCDN     MessageSet = 1 << TypeCDN
-	inWEN     MessageSet = 1 << TypeWEN
-	inSLI     MessageSet = 1 << TypeSLI
+	inSCCRQ   messageSet = 1 << TypeSCCRQ
+	inSCCRP   messageSet = 1 << TypeSCCRP
+	inSCCCN   messageSet = 1 << TypeSCCCN
+	inStopCCN messageSet = 1 << TypeStopCCN
+	inHELLO   messageSet = 1 << TypeHELLO
+	inOCRQ    messageSet = 1 << TypeOCRQ
+	inOCRP    messageSet = 1 << TypeOCRP
+	inOCCN    messageSet = 1 << TypeOCCN
+	inICRQ    messageSet = 1 << TypeICRQ
+	inICRP    messageSet = 1 << TypeICRP
+	inICCN    messageSet = 1 << TypeICCN
+	inCDN     messageSet = 1 << TypeCDN
+	inWEN     messageSet = 1 << TypeWEN
+	inSLI     messageSet = 1 << TypeSLI
 
 	inSCCR = inSCCRQ | inSCCRP
 	inAll  = inSCCR | inSCCCN | inStopCCN | inHELLO | inOCRQ | inOCRP | inOCCN |
 		inICRQ | inICRP | inICCN | inCDN | inWEN | inSLI
 )
 
-// AVPInfo is what the RFCs rule about an IETF AVP.
-type AVPInfo struct {
+// avpInfo is what the RFCs rule about an IETF AVP.
+type avpInfo struct {
 	Type AVPType
 	Name string
 	RFC  int
@@ -89,11 +75,11 @@ type AVPInfo struct {
 	// MayHide says that the value may be hidden. Otherwise it must not be sent
 	// so; on receipt only Message Type and Random Vector insist on that.
 	MayHide bool
-	Kind    Kind
+	Kind    kind
 	// Min and Max are the limits of the value's length before hiding, octets.
 	Min, Max int
 	// Required are the messages that must carry it, Allowed those that may.
-	Required, Allowed MessageSet
+	Required, Allowed messageSet
 	// Supported says that a message has a field for it. An AVP that is not
 	// supported is unrecognised in the sense of RFC 2661 section 4.1: with the
 	// M bit it ends the tunnel or session, without it is left in Unparsed.
@@ -102,61 +88,61 @@ type AVPInfo struct {
 
 // avpTable holds the IETF AVPs in the order of their types. An extension is
 // taken into use by giving its message a field and setting Supported here.
-var avpTable = []AVPInfo{
-	{AVPMessageType, "Message Type", 2661, true, false, KindUint16, 2, 2, inAll, inAll, true},
-	{AVPResultCode, "Result Code", 2661, true, false, KindFields, 2, maxValueLen, inStopCCN | inCDN, inStopCCN | inCDN, true},
-	{AVPProtocolVersion, "Protocol Version", 2661, true, false, KindUint16, 2, 2, inSCCR, inSCCR, true},
-	{AVPFramingCapabilities, "Framing Capabilities", 2661, true, true, KindUint32, 4, 4, inSCCR, inSCCR, true},
-	{AVPBearerCapabilities, "Bearer Capabilities", 2661, true, true, KindUint32, 4, 4, 0, inSCCR, true},
-	{AVPTieBreaker, "Tie Breaker", 2661, false, false, KindUint64, 8, 8, 0, inSCCRQ, true},
-	{AVPFirmwareRevision, "Firmware Revision", 2661, false, true, KindUint16, 2, 2, 0, inSCCR, true},
-	{AVPHostName, "Host Name", 2661, true, false, KindText, 1, maxValueLen, inSCCR, inSCCR, true},
-	{AVPVendorName, "Vendor Name", 2661, false, true, KindText, 0, maxValueLen, 0, inSCCR, true},
-	{AVPAssignedTunnelID, "Assigned Tunnel ID", 2661, true, true, KindUint16, 2, 2, inSCCR | inStopCCN, inSCCR | inStopCCN, true},
-	{AVPReceiveWindowSize, "Receive Window Size", 2661, true, false, KindUint16, 2, 2, 0, inSCCR, true},
-	{AVPChallenge, "Challenge", 2661, true, true, KindOctets, 1, maxValueLen, 0, inSCCR, true},
-	{AVPQ931CauseCode, "Q.931 Cause Code", 2661, true, false, KindFields, 3, maxValueLen, 0, inCDN, true},
-	{AVPChallengeResponse, "Challenge Response", 2661, true, true, KindOctets, 16, 16, 0, inSCCRP | inSCCCN, true},
-	{AVPAssignedSessionID, "Assigned Session ID", 2661, true, true, KindUint16, 2, 2, inCDN | inICRP | inICRQ | inOCRP | inOCRQ, inCDN | inICRP | inICRQ | inOCRP | inOCRQ, true},
-	{AVPCallSerialNumber, "Call Serial Number", 2661, true, true, KindUint32, 4, 4, inICRQ | inOCRQ, inICRQ | inOCRQ, true},
-	{AVPMinimumBPS, "Minimum BPS", 2661, true, true, KindUint32, 4, 4, inOCRQ, inOCRQ, true},
-	{AVPMaximumBPS, "Maximum BPS", 2661, true, true, KindUint32, 4, 4, inOCRQ, inOCRQ, true},
-	{AVPBearerType, "Bearer Type", 2661, true, true, KindUint32, 4, 4, inOCRQ, inICRQ | inOCRQ, true},
-	{AVPFramingType, "Framing Type", 2661, true, true, KindUint32, 4, 4, inICCN | inOCCN | inOCRQ, inICCN | inOCCN | inOCRQ, true},
-	{AVPCalledNumber, "Called Number", 2661, true, true, KindText, 0, maxValueLen, inOCRQ, inICRQ | inOCRQ, true},
-	{AVPCallingNumber, "Calling Number", 2661, true, true, KindText, 0, maxValueLen, 0, inICRQ, true},
-	{AVPSubAddress, "Sub-Address", 2661, true, true, KindText, 0, maxValueLen, 0, inICRQ | inOCRQ, true},
-	{AVPTxConnectSpeed, "(Tx) Connect Speed", 2661, true, true, KindUint32, 4, 4, inICCN | inOCCN, inICCN | inOCCN, true},
-	{AVPPhysicalChannelID, "Physical Channel ID", 2661, false, true, KindUint32, 4, 4, 0, inICRQ | inOCRP, true},
-	{AVPInitialReceivedConfReq, "Initial Received LCP CONFREQ", 2661, false, true, KindOctets, 0, maxValueLen, 0, inICCN, true},
-	{AVPLastSentConfReq, "Last Sent LCP CONFREQ", 2661, false, true, KindOctets, 0, maxValueLen, 0, inICCN, true},
-	{AVPLastReceivedConfReq, "Last Received LCP CONFREQ", 2661, false, true, KindOctets, 0, maxValueLen, 0, inICCN, true},
-	{AVPProxyAuthenType, "Proxy Authen Type", 2661, false, true, KindUint16, 2, 2, 0, inICCN, true},
-	{AVPProxyAuthenName, "Proxy Authen Name", 2661, false, true, KindText, 0, maxValueLen, 0, inICCN, true},
-	{AVPProxyAuthenChallenge, "Proxy Authen Challenge", 2661, false, true, KindOctets, 1, maxValueLen, 0, inICCN, true},
-	{AVPProxyAuthenID, "Proxy Authen ID", 2661, false, true, KindUint16, 2, 2, 0, inICCN, true},
-	{AVPProxyAuthenResponse, "Proxy Authen Response", 2661, false, true, KindOctets, 0, maxValueLen, 0, inICCN, true},
-	{AVPCallErrors, "Call Errors", 2661, true, true, KindFields, 26, 26, inWEN, inWEN, true},
-	{AVPACCM, "ACCM", 2661, true, true, KindFields, 10, 10, inSLI, inSLI, true},
-	{AVPRandomVector, "Random Vector", 2661, true, false, KindOctets, 0, maxValueLen, 0, inAll, true},
-	{AVPPrivateGroupID, "Private Group ID", 2661, false, true, KindOctets, 0, maxValueLen, 0, inICCN, true},
-	{AVPRxConnectSpeed, "Rx Connect Speed", 2661, false, true, KindUint32, 4, 4, 0, inICCN | inOCCN, true},
-	{AVPSequencingRequired, "Sequencing Required", 2661, true, false, KindNone, 0, 0, 0, inICCN | inOCCN, true},
-	{AVPPPPDisconnectCause, "PPP Disconnect Cause Code", 3145, false, true, KindFields, 5, maxValueLen, 0, inCDN, true},
+var avpTable = []avpInfo{
+	{AVPMessageType, "Message Type", 2661, true, false, kindUint16, 2, 2, inAll, inAll, true},
+	{AVPResultCode, "Result Code", 2661, true, false, kindFields, 2, maxValueLen, inStopCCN | inCDN, inStopCCN | inCDN, true},
+	{AVPProtocolVersion, "Protocol Version", 2661, true, false, kindUint16, 2, 2, inSCCR, inSCCR, true},
+	{AVPFramingCapabilities, "Framing Capabilities", 2661, true, true, kindUint32, 4, 4, inSCCR, inSCCR, true},
+	{AVPBearerCapabilities, "Bearer Capabilities", 2661, true, true, kindUint32, 4, 4, 0, inSCCR, true},
+	{AVPTieBreaker, "Tie Breaker", 2661, false, false, kindUint64, 8, 8, 0, inSCCRQ, true},
+	{AVPFirmwareRevision, "Firmware Revision", 2661, false, true, kindUint16, 2, 2, 0, inSCCR, true},
+	{AVPHostName, "Host Name", 2661, true, false, kindText, 1, maxValueLen, inSCCR, inSCCR, true},
+	{AVPVendorName, "Vendor Name", 2661, false, true, kindText, 0, maxValueLen, 0, inSCCR, true},
+	{AVPAssignedTunnelID, "Assigned Tunnel ID", 2661, true, true, kindUint16, 2, 2, inSCCR | inStopCCN, inSCCR | inStopCCN, true},
+	{AVPReceiveWindowSize, "Receive Window Size", 2661, true, false, kindUint16, 2, 2, 0, inSCCR, true},
+	{AVPChallenge, "Challenge", 2661, true, true, kindOctets, 1, maxValueLen, 0, inSCCR, true},
+	{AVPQ931CauseCode, "Q.931 Cause Code", 2661, true, false, kindFields, 3, maxValueLen, 0, inCDN, true},
+	{AVPChallengeResponse, "Challenge Response", 2661, true, true, kindOctets, 16, 16, 0, inSCCRP | inSCCCN, true},
+	{AVPAssignedSessionID, "Assigned Session ID", 2661, true, true, kindUint16, 2, 2, inCDN | inICRP | inICRQ | inOCRP | inOCRQ, inCDN | inICRP | inICRQ | inOCRP | inOCRQ, true},
+	{AVPCallSerialNumber, "Call Serial Number", 2661, true, true, kindUint32, 4, 4, inICRQ | inOCRQ, inICRQ | inOCRQ, true},
+	{AVPMinimumBPS, "Minimum BPS", 2661, true, true, kindUint32, 4, 4, inOCRQ, inOCRQ, true},
+	{AVPMaximumBPS, "Maximum BPS", 2661, true, true, kindUint32, 4, 4, inOCRQ, inOCRQ, true},
+	{AVPBearerType, "Bearer Type", 2661, true, true, kindUint32, 4, 4, inOCRQ, inICRQ | inOCRQ, true},
+	{AVPFramingType, "Framing Type", 2661, true, true, kindUint32, 4, 4, inICCN | inOCCN | inOCRQ, inICCN | inOCCN | inOCRQ, true},
+	{AVPCalledNumber, "Called Number", 2661, true, true, kindText, 0, maxValueLen, inOCRQ, inICRQ | inOCRQ, true},
+	{AVPCallingNumber, "Calling Number", 2661, true, true, kindText, 0, maxValueLen, 0, inICRQ, true},
+	{AVPSubAddress, "Sub-Address", 2661, true, true, kindText, 0, maxValueLen, 0, inICRQ | inOCRQ, true},
+	{AVPTxConnectSpeed, "(Tx) Connect Speed", 2661, true, true, kindUint32, 4, 4, inICCN | inOCCN, inICCN | inOCCN, true},
+	{AVPPhysicalChannelID, "Physical Channel ID", 2661, false, true, kindUint32, 4, 4, 0, inICRQ | inOCRP, true},
+	{AVPInitialReceivedConfReq, "Initial Received LCP CONFREQ", 2661, false, true, kindOctets, 0, maxValueLen, 0, inICCN, true},
+	{AVPLastSentConfReq, "Last Sent LCP CONFREQ", 2661, false, true, kindOctets, 0, maxValueLen, 0, inICCN, true},
+	{AVPLastReceivedConfReq, "Last Received LCP CONFREQ", 2661, false, true, kindOctets, 0, maxValueLen, 0, inICCN, true},
+	{AVPProxyAuthenType, "Proxy Authen Type", 2661, false, true, kindUint16, 2, 2, 0, inICCN, true},
+	{AVPProxyAuthenName, "Proxy Authen Name", 2661, false, true, kindText, 0, maxValueLen, 0, inICCN, true},
+	{AVPProxyAuthenChallenge, "Proxy Authen Challenge", 2661, false, true, kindOctets, 1, maxValueLen, 0, inICCN, true},
+	{AVPProxyAuthenID, "Proxy Authen ID", 2661, false, true, kindUint16, 2, 2, 0, inICCN, true},
+	{AVPProxyAuthenResponse, "Proxy Authen Response", 2661, false, true, kindOctets, 0, maxValueLen, 0, inICCN, true},
+	{AVPCallErrors, "Call Errors", 2661, true, true, kindFields, 26, 26, inWEN, inWEN, true},
+	{AVPACCM, "ACCM", 2661, true, true, kindFields, 10, 10, inSLI, inSLI, true},
+	{AVPRandomVector, "Random Vector", 2661, true, false, kindOctets, 0, maxValueLen, 0, inAll, true},
+	{AVPPrivateGroupID, "Private Group ID", 2661, false, true, kindOctets, 0, maxValueLen, 0, inICCN, true},
+	{AVPRxConnectSpeed, "Rx Connect Speed", 2661, false, true, kindUint32, 4, 4, 0, inICCN | inOCCN, true},
+	{AVPSequencingRequired, "Sequencing Required", 2661, true, false, kindNone, 0, 0, 0, inICCN | inOCCN, true},
+	{AVPPPPDisconnectCause, "PPP Disconnect Cause Code", 3145, false, true, kindFields, 5, maxValueLen, 0, inCDN, true},
 
-	{AVPControlConnectionDS, "Control Connection DS", 3308, false, true, KindUint16, 2, 2, 0, inSCCR, false},
-	{AVPSessionDS, "Session DS", 3308, false, true, KindUint16, 2, 2, 0, inICRQ | inICRP | inOCRQ | inOCRP, false},
-	{AVPLCPWantOptions, "LCP Want Options", 3437, false, true, KindOctets, 0, maxValueLen, 0, inICCN | inOCCN, false},
-	{AVPLCPAllowOptions, "LCP Allow Options", 3437, false, true, KindOctets, 0, maxValueLen, 0, inICCN | inOCCN, false},
-	{AVPLNSLastSentConfReq, "LNS Last Sent LCP CONFREQ", 3437, false, true, KindOctets, 0, maxValueLen, 0, inSLI, false},
-	{AVPLNSLastReceivedConfReq, "LNS Last Received LCP CONFREQ", 3437, false, true, KindOctets, 0, maxValueLen, 0, inSLI, false},
-	{AVPFailoverCapability, "Failover Capability", 4951, false, true, KindFields, 6, 6, 0, inSCCR, false},
-	{AVPTunnelRecovery, "Tunnel Recovery", 4951, true, false, KindFields, 6, 10, 0, inSCCRQ, false},
-	{AVPSuggestedControlSequence, "Suggested Control Sequence", 4951, false, true, KindFields, 6, 10, 0, inSCCRP, false},
-	{AVPFailoverSessionState, "Failover Session State", 4951, true, true, KindFields, 6, 10, 0, 0, false},
-	{AVPConnectSpeedUpdate, "Connect Speed Update", 5515, false, true, KindFields, 12, 12, 0, 0, false},
-	{AVPConnectSpeedUpdateEnable, "Connect Speed Update Enable", 5515, false, true, KindNone, 0, 0, 0, inICRQ, false},
-	{AVPECNCapability, "ECN Capability", 9601, false, true, KindNone, 0, 0, 0, inSCCR, false},
+	{AVPControlConnectionDS, "Control Connection DS", 3308, false, true, kindUint16, 2, 2, 0, inSCCR, false},
+	{AVPSessionDS, "Session DS", 3308, false, true, kindUint16, 2, 2, 0, inICRQ | inICRP | inOCRQ | inOCRP, false},
+	{AVPLCPWantOptions, "LCP Want Options", 3437, false, true, kindOctets, 0, maxValueLen, 0, inICCN | inOCCN, false},
+	{AVPLCPAllowOptions, "LCP Allow Options", 3437, false, true, kindOctets, 0, maxValueLen, 0, inICCN | inOCCN, false},
+	{AVPLNSLastSentConfReq, "LNS Last Sent LCP CONFREQ", 3437, false, true, kindOctets, 0, maxValueLen, 0, inSLI, false},
+	{AVPLNSLastReceivedConfReq, "LNS Last Received LCP CONFREQ", 3437, false, true, kindOctets, 0, maxValueLen, 0, inSLI, false},
+	{AVPFailoverCapability, "Failover Capability", 4951, false, true, kindFields, 6, 6, 0, inSCCR, false},
+	{AVPTunnelRecovery, "Tunnel Recovery", 4951, true, false, kindFields, 6, 10, 0, inSCCRQ, false},
+	{AVPSuggestedControlSequence, "Suggested Control Sequence", 4951, false, true, kindFields, 6, 10, 0, inSCCRP, false},
+	{AVPFailoverSessionState, "Failover Session State", 4951, true, true, kindFields, 6, 10, 0, 0, false},
+	{AVPConnectSpeedUpdate, "Connect Speed Update", 5515, false, true, kindFields, 12, 12, 0, 0, false},
+	{AVPConnectSpeedUpdateEnable, "Connect Speed Update Enable", 5515, false, true, kindNone, 0, 0, 0, inICRQ, false},
+	{AVPECNCapability, "ECN Capability", 9601, false, true, kindNone, 0, 0, 0, inSCCR, false},
 }
 
 // avpIndex finds a type's place in avpTable; -1: not there.
@@ -171,18 +157,15 @@ var avpIndex = func() (index [AVPECNCapability + 1]int8) {
 }()
 
 // lookupAVP is the table's entry for t; nil if it has none.
-func lookupAVP(t AVPType) *AVPInfo {
+func lookupAVP(t AVPType) *avpInfo {
 	if int(t) >= len(avpIndex) || avpIndex[t] < 0 {
 		return nil
 	}
 	return &avpTable[avpIndex[t]]
 }
 
-// AVPTable is a copy of the table of IETF AVPs, in the order of their types.
-func AVPTable() []AVPInfo { return slices.Clone(avpTable) }
-
 // lengthOK says whether a value of n octets can be this AVP's.
-func (a *AVPInfo) lengthOK(n int) bool {
+func (a *avpInfo) lengthOK(n int) bool {
 	// "The Length is 8 if there is no Error Code or Message, 10 if there is an
 	// Error Code": half an Error Code is nothing.
 	if a.Type == AVPResultCode && n == 3 {
