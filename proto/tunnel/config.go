@@ -41,8 +41,9 @@ type Config struct {
 	Secret []byte
 	// Challenge demands that the peer proves that it knows Secret.
 	Challenge bool
-	// HideAVPs hides the values of the AVPs that RFC 2661 allows to hide.
-	// Without a Secret it does nothing.
+	// HideAVPs hides the values of the AVPs that RFC 2661 allows to hide, in
+	// every message but SCCRQ and StopCCN, which a peer must be able to read
+	// before it has found the secret. Without a Secret it does nothing.
 	HideAVPs bool
 
 	// ReceiveWindow is the Receive Window Size AVP; 0: what Reliable says.

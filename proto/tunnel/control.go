@@ -177,19 +177,11 @@ func (t *Tunnel) up(now time.Time) {
 
 // recvStopCCN: "Receive StopCCN | Clean up | idle" in every state.
 func (t *Tunnel) recvStopCCN(now time.Time, m *l2tp.StopCCN) {
+	t.learnTunnelID(m.AssignedTunnelID)
 	t.die(now, Cause{Result: m.ResultCode, Remote: true})
 }
 
 // generalResult is Result Code 2 with an Error Code, of StopCCN and CDN alike.
 func generalResult(code l2tp.ErrorCode, text string) l2tp.ResultCode {
 	return l2tp.ResultCode{Result: l2tp.StopCCNGeneralError, Error: code, Message: text}
-}
-
-// TieBytes is the Tie Breaker AVP of an SCCRQ in the form that ResolveTie takes;
-// nil if there is none.
-func TieBytes(m *l2tp.SCCRQ) []byte {
-	if m.TieBreaker == nil {
-		return nil
-	}
-	return binary.BigEndian.AppendUint64(nil, *m.TieBreaker)
 }

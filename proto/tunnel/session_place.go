@@ -72,13 +72,24 @@ func (t *Tunnel) placeRefusal(call *Call) (l2tp.ResultCode, error) {
 	if call.Direction == Outgoing {
 		return t.placeLineRefusal(call)
 	}
+	framing := t.peerFraming()
 	if call.FramingType == 0 {
-		call.FramingType = oneFraming(t.peer.Framing)
+		call.FramingType = oneFraming(framing)
 	}
-	if call.FramingType&^t.peer.Framing != 0 {
-		return noFraming(call.FramingType, t.peer.Framing), ErrFacilities
+	if call.FramingType&^framing != 0 {
+		return noFraming(call.FramingType, framing), ErrFacilities
 	}
 	return l2tp.ResultCode{}, nil
+}
+
+// peerFraming is the framing that the peer accepts. One that says it accepts none
+// could have no call at all; it has left the AVP blank, and is taken to accept
+// both.
+func (t *Tunnel) peerFraming() l2tp.FramingType {
+	if t.peer.Framing == 0 {
+		return l2tp.FramingSync | l2tp.FramingAsync
+	}
+	return t.peer.Framing
 }
 
 // placeLineRefusal is that for an outgoing call. RFC 2661 section 6.9: "An LNS
@@ -94,14 +105,15 @@ func (t *Tunnel) placeLineRefusal(call *Call) (l2tp.ResultCode, error) {
 	if call.BearerType == 0 {
 		call.BearerType = t.peer.Bearer
 	}
+	framing := t.peerFraming()
 	if call.FramingType == 0 {
-		call.FramingType = t.peer.Framing
+		call.FramingType = framing
 	}
 	switch {
 	case call.BearerType&^t.peer.Bearer != 0:
 		return noFacilities("bearer type " + call.BearerType.String() + ", the peer has " + t.peer.Bearer.String()), ErrFacilities
-	case call.FramingType&^t.peer.Framing != 0:
-		return noFraming(call.FramingType, t.peer.Framing), ErrFacilities
+	case call.FramingType&^framing != 0:
+		return noFraming(call.FramingType, framing), ErrFacilities
 	}
 	return l2tp.ResultCode{}, nil
 }
@@ -171,7 +183,9 @@ func (t *Tunnel) takePeerID(now time.Time, s *session, id uint16) bool {
 // established" and "not acceptable | Send CDN, Clean up | idle" of RFC 2661
 // section 7.4.2.
 func (t *Tunnel) recvICCN(now time.Time, s *session, m *l2tp.ICCN) {
-	if m.FramingType&^t.cfg.Framing != 0 {
+	// One bit is meant to be set. Of several, any that we have will do, as in
+	// an OCRQ: Android's client sets both whatever we advertised.
+	if m.FramingType != 0 && m.FramingType&t.cfg.Framing == 0 {
 		t.closeSession(now, s, Cause{Result: noFraming(m.FramingType, t.cfg.Framing), Err: ErrFacilities})
 		return
 	}

@@ -126,6 +126,9 @@ func (t *Tunnel) unknownSession(now time.Time, sessionID uint16, m l2tp.Message)
 	if peerID == 0 || t.byPeer[peerID] != nil || sessionID != 0 && t.ids.taken(sessionID) {
 		return
 	}
+	if sessionID == 0 {
+		sessionID = t.refusalID()
+	}
 	t.sendCDN(now, peerID, sessionID, Cause{
 		Result: generalResult(l2tp.ErrorInvalidSession, m.Type().String()+" for a session that does not exist"),
 	})
@@ -178,6 +181,8 @@ func (t *Tunnel) badSessionMessage(now time.Time, sessionID uint16, bad *l2tp.Er
 			t.refuse(now, bad.AssignedSessionID, bad.Result, bad)
 			return
 		}
+	default:
+		// Only of a session that is there can another message be.
 	}
 	t.drop(bad)
 	if s == nil {

@@ -124,7 +124,7 @@ func (t *Tunnel) unreachable(now time.Time) {
 func (t *Tunnel) send(now time.Time, sessionID uint16, m l2tp.Message) error {
 	payload, err := l2tp.AppendMessage(t.payload[:0], m, l2tp.AppendOptions{
 		Secret: t.cfg.Secret,
-		Hide:   t.cfg.HideAVPs && len(t.cfg.Secret) > 0,
+		Hide:   t.hides(m.Type()),
 		Rand:   t.cfg.Rand,
 	})
 	if err != nil {
@@ -138,6 +138,20 @@ func (t *Tunnel) send(now time.Time, sessionID uint16, m l2tp.Message) error {
 		return err
 	}
 	return nil
+}
+
+// hides says whether the AVPs of a message of type m are hidden. RFC 2661 leaves
+// the choice to the sender. Two messages go in the clear always:
+//
+// An SCCRQ reaches a peer that does not know yet who we are, and so which secret
+// to take; xl2tpd, for one, answers "Invalid Hidden AVP". What an SCCRQ holds is
+// no secret: SCCRP, ICRQ, ICCN and the others carry the numbers, names and
+// passwords of callers.
+//
+// A StopCCN may have to say that the secrets differ, to an end that has another
+// one. It could hide nothing but the Assigned Tunnel ID, which is in the SCCRQ.
+func (t *Tunnel) hides(m l2tp.MessageType) bool {
+	return t.cfg.HideAVPs && len(t.cfg.Secret) > 0 && m != l2tp.TypeSCCRQ && m != l2tp.TypeStopCCN
 }
 
 // mustSend is send for a message that the protocol cannot do without: if it
@@ -184,19 +198,31 @@ func (t *Tunnel) receive(now time.Time, h l2tp.Header, payload []byte) {
 }
 
 // recvDead handles a message for a dead tunnel: it has been acknowledged, and
-// that is all there is to do. But a StopCCN that overtook the answer to our SCCRQ
-// gets its Tunnel ID from it: RFC 2661 section 4.4.3: "The L2TP peer MUST place
-// this value in the Tunnel ID header field of all control and data messages that
-// it subsequently transmits over the associated tunnel."
+// that is all there is to do. But if it is the answer to our SCCRQ, our StopCCN
+// has been waiting for its Tunnel ID.
 func (t *Tunnel) recvDead(payload []byte) {
 	t.drop(ErrClosed)
 	if t.peer.TunnelID != 0 {
 		return
 	}
 	m, _ := l2tp.ParseMessage(payload, t.cfg.Secret)
-	if m, ok := m.(*l2tp.SCCRP); ok {
-		t.peer.TunnelID = m.AssignedTunnelID
-		t.ch.SetPeer(m.AssignedTunnelID, m.ReceiveWindowSize)
+	switch m := m.(type) {
+	case *l2tp.SCCRP:
+		t.learnTunnelID(m.AssignedTunnelID)
+	case *l2tp.StopCCN:
+		t.learnTunnelID(m.AssignedTunnelID)
+	}
+}
+
+// learnTunnelID takes the peer's Assigned Tunnel ID from a message that begins no
+// tunnel: the StopCCN that refuses our SCCRQ, or an SCCRP that cannot be used.
+// RFC 2661 section 4.4.3: "The L2TP peer MUST place this value in the Tunnel ID
+// header field of all control and data messages that it subsequently transmits
+// over the associated tunnel", and that is our StopCCN or ZLB.
+func (t *Tunnel) learnTunnelID(id uint16) {
+	if t.peer.TunnelID == 0 && id != 0 {
+		t.peer.TunnelID = id
+		t.ch.SetPeer(id, 0)
 	}
 }
 
@@ -270,6 +296,7 @@ func (t *Tunnel) badMessage(now time.Time, sessionID uint16, err error) {
 	switch {
 	case bad.Message == l2tp.TypeStopCCN && bad.Scope != l2tp.ScopeMessage:
 		t.drop(err)
+		t.learnTunnelID(bad.AssignedTunnelID)
 		t.die(now, Cause{Result: bad.Result, Remote: true, Err: bad})
 	case bad.Scope == l2tp.ScopeMessage:
 		t.drop(err)
@@ -277,11 +304,7 @@ func (t *Tunnel) badMessage(now time.Time, sessionID uint16, err error) {
 		t.badSessionMessage(now, sessionID, bad)
 	default:
 		t.drop(err)
-		if t.peer.TunnelID == 0 && bad.AssignedTunnelID != 0 {
-			// An SCCRP that could not be read, but says whom to answer.
-			t.peer.TunnelID = bad.AssignedTunnelID
-			t.ch.SetPeer(bad.AssignedTunnelID, 0)
-		}
+		t.learnTunnelID(bad.AssignedTunnelID)
 		t.fail(now, bad.Result, bad)
 	}
 }
