@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -184,4 +186,39 @@ func TestStartErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTunnelsOfOneSocket has an xl2tpd set up two tunnels, which begin at one
+// address and port: the kernel can serve one of them, so the other goes by
+// userspace, and both work.
+func TestTunnelsOfOneSocket(t *testing.T) {
+	n := NewNet(t)
+	lns := Adit(t, n.B, aditLNS(plane{config: `dataplane = "auto"`}, n.AddrB(), ""))
+	XL2TPD(t, n.A, LAC, XL2TPDOptions{Secret: "s3cret", Userspace: true, Section: []string{
+		"[lac second]", "lns = " + n.AddrB().String(), "autodial = yes", "challenge = yes",
+		"refuse authentication = yes", "pppoptfile = " + clientOptions(t)}})
+	bridges := map[string]int{}
+	for _, v := range lns.WaitSessions(t, 2*time.Minute, 2) {
+		bridges[v.Bridge]++
+	}
+	if bridges[planeKernel.bridge] != 1 || bridges[planeAsync.bridge] != 1 {
+		t.Errorf("the bridges are %v", bridges)
+	}
+	for _, c := range n.A.PPP(t, 2*time.Minute, 2) {
+		_, peer := c.IPv4()
+		if out, err := n.A.Run("ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "5", "-s", "1372", "-I", c.Name, peer.String()); err != nil {
+			t.Errorf("through %s: %v: %s", c.Name, err, out)
+		}
+	}
+}
+
+// clientOptions is a pppd options file for one more [lac] section.
+func clientOptions(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ppp-options")
+	text := "noauth\nnoccp\nnovj\nnoipv6\nnodefaultroute\nmtu 1400\nmru 1400\nnodetach\nlcp-echo-interval 0\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

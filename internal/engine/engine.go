@@ -58,9 +58,10 @@ type Engine struct {
 	tunnels, sessions, halfOpen atomic.Int64
 
 	mu      sync.Mutex
-	sockets map[netip.AddrPort]*socket // the shared ones, by the address asked for
-	open    map[*socket]bool           // all of them
+	sockets map[socketKey]*socket // the shared ones
+	open    map[*socket]bool      // all of them
 	perPeer map[netip.Addr]int
+	paths   map[kernelPath]*pathUse
 	dials   map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
 }
 
@@ -152,9 +153,10 @@ func newEngine(opt Options) (*Engine, error) {
 		opt:     opt,
 		log:     opt.Log,
 		epoch:   time.Now(),
-		sockets: make(map[netip.AddrPort]*socket),
+		sockets: make(map[socketKey]*socket),
 		open:    make(map[*socket]bool),
 		perPeer: make(map[netip.Addr]int),
+		paths:   make(map[kernelPath]*pathUse),
 		dials:   make(map[*Tunnel]dialled),
 		buffers: sequence.NewBuffers(reorderBuffers),
 	}
@@ -175,7 +177,7 @@ func (e *Engine) start() {
 // with the port that the kernel chose, if addr's is 0. Errors: those of
 // kernel.ListenUDP.
 func (e *Engine) Listen(addr netip.AddrPort) (netip.AddrPort, error) {
-	s, err := e.socketFor(addr)
+	s, err := e.socketFor(addr, "")
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -200,7 +202,7 @@ func (e *Engine) Listeners() []netip.AddrPort {
 // outcome comes through spec.Handler, unless Dial returns an error: ErrLimit,
 // ErrClosed, or those of kernel.ListenUDP.
 func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
-	sock, err := e.socketFor(local)
+	sock, err := e.socketFor(local, spec.Name)
 	if err != nil {
 		return err
 	}

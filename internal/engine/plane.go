@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 
 	"adit/internal/kernel"
@@ -27,6 +28,9 @@ func (t *Tunnel) kernelTunnel() (*kernelTunnel, error) {
 	base, ok := t.path.via.(*socket)
 	if !ok {
 		return nil, fmt.Errorf("no kernel data plane over %T", t.path.via)
+	}
+	if err := t.shard.engine.takePath(t); err != nil {
+		return nil, err
 	}
 	fd, err := kernel.ConnectedUDP(t.path.Local, t.path.Peer, kernel.UDPOptions{})
 	if err != nil {
@@ -74,12 +78,8 @@ func (t *Tunnel) startBridge(c *Call) error {
 	spec.SendSequence = c.spec.SendSequence || required
 	spec.RequireSequence = required
 	spec.ReorderTimeout = c.spec.ReorderTimeout
-	if spec.Kind.KernelPlane() {
-		k, err := t.kernelTunnel()
-		if err != nil {
-			return err
-		}
-		spec.UDP = k.socket.fd
+	if err := t.choosePlane(c, &spec); err != nil {
+		return err
 	}
 	d := &dataSession{
 		slot: t.slot, peerTunnel: spec.PeerTunnel, peerID: c.PeerID, counters: &e.counters, required: required,
@@ -99,6 +99,29 @@ func (t *Tunnel) startBridge(c *Call) error {
 	d.bridge, c.bridge, c.data = bridge, bridge, d
 	t.slot.set(c.ID, d)
 	return nil
+}
+
+// choosePlane gives a call of the kernel plane its tunnel's socket, or puts it on
+// the userspace plane where the kernel cannot serve its tunnel and the profile
+// leaves the choice to us.
+func (t *Tunnel) choosePlane(c *Call, spec *pppbridge.Spec) error {
+	e := t.shard.engine
+	if spec.Kind.KernelPlane() {
+		k, err := t.kernelTunnel()
+		switch {
+		case err == nil:
+			spec.UDP = k.socket.fd
+		case errors.Is(err, errPathTaken) && c.spec.Userspace != nil:
+			spec.Kind = *c.spec.Userspace
+			c.log.WithField("bridge", spec.Kind.String()).Warn(err.Error() + ": this session goes by userspace")
+		default:
+			return err
+		}
+	}
+	if !spec.Kind.KernelPlane() {
+		e.sharePath(t)
+	}
+	return e.uniqueOnPath(t, c.ID)
 }
 
 // closeReason is what the bridge's log says of the end.

@@ -60,6 +60,9 @@ type CallSpec struct {
 	// Bridge says where the PPP frames go. The engine fills in the IDs, the
 	// tunnel's socket, what the peer said of the call, and the log entry.
 	Bridge pppbridge.Spec
+	// Userspace is what serves the call where Bridge.Kind is of the kernel plane
+	// and the kernel cannot serve the tunnel; nil: the call is refused then.
+	Userspace *pppbridge.Kind
 	// Release is called once when nothing of the call is left; nil: nothing to do.
 	Release func()
 	// Sequencing of data messages, RFC 2661 section 5.4.

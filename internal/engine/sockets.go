@@ -2,13 +2,25 @@ package engine
 
 import "net/netip"
 
+// socketKey names a shared socket: the address asked for and, if that has port 0,
+// who asked.
+type socketKey struct {
+	addr  netip.AddrPort
+	owner string
+}
+
 // socketFor returns the socket bound to addr, made now if there is none. Port 0
-// is a socket with a port of the kernel's choice, shared by all who ask for the
-// same address. A socket of the wildcard address has every address at its port.
-func (e *Engine) socketFor(addr netip.AddrPort) (*socket, error) {
+// is a port of the kernel's choice, the same one each time for an owner: two
+// tunnels of ours to one LNS must not have all addresses and ports in common
+// (see pathUse). A socket of the wildcard address has every address at its port.
+func (e *Engine) socketFor(addr netip.AddrPort, owner string) (*socket, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if s := e.sockets[addr]; s != nil {
+	if addr.Port() != 0 {
+		owner = ""
+	}
+	key := socketKey{addr, owner}
+	if s := e.sockets[key]; s != nil {
 		return s, nil
 	}
 	for _, s := range e.sockets {
@@ -23,7 +35,7 @@ func (e *Engine) socketFor(addr netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.sockets[addr] = s
+	e.sockets[key] = s
 	e.open[s] = true
 	return s, nil
 }

@@ -64,13 +64,16 @@ func ProbePlanes(pppdPath string) *Planes {
 type Choice struct {
 	Kind   pppbridge.Kind
 	Reason string // a sentence
+	// Userspace stands in for a Kind of the kernel plane where the kernel cannot
+	// serve a tunnel; nil: nothing may.
+	Userspace *pppbridge.Kind
 }
 
 // Choose decides who speaks PPP and who moves the data for a profile, or says
 // what is missing.
 func (p *Planes) Choose(profile *config.Profile) (Choice, error) {
 	if profile.PPP == config.PPPDiscard {
-		return Choice{pppbridge.Discard, "the profile throws frames away"}, nil
+		return Choice{Kind: pppbridge.Discard, Reason: "the profile throws frames away"}, nil
 	}
 	pty := pppbridge.PPPDAsync
 	if profile.PTY == config.PTYSync {
@@ -81,22 +84,26 @@ func (p *Planes) Choose(profile *config.Profile) (Choice, error) {
 		if err := p.kernelPlane(); err != nil {
 			return Choice{}, fmt.Errorf("profile %q: the kernel data plane cannot be used: %w", profile.Name, err)
 		}
-		return Choice{pppbridge.PPPDKernel, "the profile says so"}, nil
+		return Choice{Kind: pppbridge.PPPDKernel, Reason: "the profile says so"}, nil
 	case config.DataPlaneUserspace:
 		if p.pppd != nil {
 			return Choice{}, fmt.Errorf("profile %q: %w", profile.Name, p.pppd)
 		}
-		return Choice{pty, "the profile says so"}, nil
+		return Choice{Kind: pty, Reason: "the profile says so"}, nil
 	case config.DataPlaneAuto:
 	}
 	unusable := p.kernelPlane()
 	if unusable == nil {
-		return Choice{pppbridge.PPPDKernel, "the kernel has PPPoL2TP, and pppd its plugin"}, nil
+		choice := Choice{Kind: pppbridge.PPPDKernel, Reason: "the kernel has PPPoL2TP, and pppd its plugin"}
+		if p.pppd == nil {
+			choice.Userspace = &pty
+		}
+		return choice, nil
 	}
 	if p.pppd != nil {
 		return Choice{}, fmt.Errorf("profile %q: %w", profile.Name, p.pppd)
 	}
-	return Choice{pty, "no kernel data plane: " + unusable.Error()}, nil
+	return Choice{Kind: pty, Reason: "no kernel data plane: " + unusable.Error()}, nil
 }
 
 func (p *Planes) kernelPlane() error {
@@ -118,8 +125,9 @@ func (p *Planes) CallSpec(name string, profile *config.Profile, options []string
 	choice, _ := p.Choose(profile)
 	words := append(append([]string(nil), profile.PPPDOptions...), options...)
 	return &CallSpec{
-		Name:    name,
-		Profile: profile.Name,
+		Name:      name,
+		Profile:   profile.Name,
+		Userspace: choice.Userspace,
 		Bridge: pppbridge.Spec{
 			Kind:        choice.Kind,
 			OptionsFile: profile.PPPDOptionsFile,

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -235,7 +236,7 @@ func (t *Tunnel) established() {
 	}
 	t.log.WithFields(logrus.Fields{"host_name": peer.HostName, "vendor": peer.VendorName}).Info("tunnel is up")
 	if t.spec.KernelPlane {
-		if _, err := t.kernelTunnel(); err != nil {
+		if _, err := t.kernelTunnel(); err != nil && !errors.Is(err, errPathTaken) {
 			t.log.WithError(err).Error("kernel data plane: no tunnel socket")
 		}
 	}
@@ -252,6 +253,7 @@ func (t *Tunnel) ended(cause tunnel.Cause) {
 	}
 	e.settled(t)
 	t.closeKernel()
+	e.leavePath(t)
 	t.log.WithField("cause", causeText(cause, l2tp.TypeStopCCN)).Info("tunnel is down")
 	t.spec.Handler.TunnelDown(t, cause)
 }

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+)
+
+// pathTunnel is a tunnel with no more than takePath and its kin look at.
+func pathTunnel(peer string, sessions ...uint16) *Tunnel {
+	t := &Tunnel{slot: &tunnelSlot{}, path: &Path{
+		Local: netip.MustParseAddrPort("192.0.2.1:1701"), Peer: netip.MustParseAddrPort(peer)}}
+	for _, id := range sessions {
+		t.slot.set(id, &dataSession{})
+	}
+	return t
+}
+
+func TestOneTunnelOfAPathHasTheKernel(t *testing.T) {
+	e, err := newEngine(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := pathTunnel("192.0.2.2:1701"), pathTunnel("192.0.2.2:1701")
+	elsewhere := pathTunnel("192.0.2.2:1702")
+	for _, tunnel := range []*Tunnel{first, first, elsewhere} {
+		if err := e.takePath(tunnel); err != nil {
+			t.Errorf("a path that nobody else has: %v", err)
+		}
+	}
+	if err := e.takePath(second); !errors.Is(err, errPathTaken) {
+		t.Errorf("the second tunnel of a path: %v", err)
+	}
+	e.sharePath(second)
+	e.leavePath(first)
+	if err := e.takePath(second); err != nil {
+		t.Errorf("after the first tunnel is down: %v", err)
+	}
+	e.leavePath(second)
+	e.leavePath(elsewhere)
+	if len(e.paths) != 0 {
+		t.Errorf("%d paths are remembered without a tunnel", len(e.paths))
+	}
+}
+
+func TestSessionIDsAreUniqueOnAPath(t *testing.T) {
+	e, err := newEngine(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, other := pathTunnel("192.0.2.2:1701", 7), pathTunnel("192.0.2.2:1701", 8)
+	stranger := pathTunnel("192.0.2.3:1701")
+	e.sharePath(other)
+	if err := e.uniqueOnPath(other, 7); err != nil {
+		t.Errorf("without the kernel plane there is nothing to confuse: %v", err)
+	}
+	if err := e.takePath(owner); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		tunnel *Tunnel
+		id     uint16
+		want   error
+	}{
+		{"a session of the kernel's tunnel has the ID", other, 7, errIDTaken},
+		{"a session beside the kernel's tunnel has the ID", owner, 8, errIDTaken},
+		{"nobody has the ID, beside", other, 9, nil},
+		{"nobody has the ID, in the kernel", owner, 9, nil},
+		{"another path", stranger, 7, nil},
+	} {
+		if err := e.uniqueOnPath(test.tunnel, test.id); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
