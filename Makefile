@@ -9,7 +9,7 @@ GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME   ?= 3s
 FUZZBUDGET ?= 2m
-LABTIMEOUT ?= 20m
+LABTIMEOUT ?= 35m
 BENCH      ?= .
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ help: ## this list
 build: ## bin/adit, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/adit ./cmd/adit
 
-test: ## everything that must hold: format, vet, lint, race, fuzz, the lab (FUZZTIME=3s LABTIMEOUT=20m)
+test: ## everything that must hold: format, vet, lint, race, fuzz, the lab (FUZZTIME=3s LABTIMEOUT=35m)
 	$(GO) run ./integration/gate -fuzztime $(FUZZTIME) -fuzzbudget $(FUZZBUDGET) -labtimeout $(LABTIMEOUT)
 
 quick: ## the same without fuzzing and without the lab
