@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"adit/internal/simnet"
 )
 
 const (
@@ -289,8 +291,10 @@ func TestCorrupted(t *testing.T) {
 		wire := octets(t, hex)
 		for i := range wire {
 			old := wire[i]
-			for v := range 256 {
-				wire[i] = byte(v)
+			// Every value of every octet, or evenly spread ones.
+			n := simnet.Rounds(256)
+			for v := range n {
+				wire[i] = old + byte(v*256/n)
 				checkMessage(t, wire)
 			}
 			wire[i] = old

@@ -13,7 +13,7 @@ import (
 	"adit/proto/l2tp"
 )
 
-var seeds = flag.Int("seeds", 3000, "how many simulated lifetimes to run")
+var seeds = flag.Int("seeds", simnet.Rounds(3000), "how many simulated lifetimes to run")
 
 // end is a Channel on a simulated network, with what it did.
 type end struct {
@@ -189,14 +189,10 @@ func lifetime(t testing.TB, seed uint64) string {
 // arrives exactly once and in order, the window is kept at every packet, nothing
 // is acknowledged that was not delivered, and both ends fall silent.
 func TestSimulation(t *testing.T) {
-	n := *seeds
-	if testing.Short() {
-		n = min(n, 300)
-	}
-	for seed := range uint64(n) {
+	for seed := range uint64(*seeds) {
 		lifetime(t, seed)
 	}
-	t.Logf("%d seeds ran", n)
+	t.Logf("%d seeds ran", *seeds)
 }
 
 func TestSimulationIsDeterministic(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"testing"
 	"time"
+
+	"adit/internal/simnet"
 )
 
 // model is the reorder queue again, in the plainest way: numbers without end
@@ -93,7 +95,7 @@ func b2i(b bool) int {
 func TestAgainstModel(t *testing.T) {
 	timeouts := []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond}
 	pool := NewBuffers(0)
-	for seed := range uint64(2500) {
+	for seed := range uint64(simnet.Rounds(2500)) {
 		rng := rand.New(rand.NewPCG(seed, 661))
 		timeout := timeouts[rng.IntN(len(timeouts))]
 		maxHeld := 1 + rng.IntN(30)
@@ -161,7 +163,7 @@ func checkRun(t *testing.T, seed uint64, b *bench, arrivals []arrival) {
 
 // When the path only delays, and by less than the timeout, nothing is lost.
 func TestNothingIsLostToReordering(t *testing.T) {
-	for seed := range uint64(1000) {
+	for seed := range uint64(simnet.Rounds(1000)) {
 		rng := rand.New(rand.NewPCG(seed, 1662))
 		b := newBench(t, Config{ReorderTimeout: 30 * time.Millisecond})
 		first := 1<<16 - 50

@@ -358,12 +358,9 @@ func lifetime(t *testing.T, seed uint64) (established int, connected bool) {
 // Two tunnel ends over a network that loses, repeats and reorders: every run
 // ends, the ends agree, every call has exactly one end, nothing is left over.
 func TestSimulatedLifetimes(t *testing.T) {
-	seeds := uint64(2000)
-	if testing.Short() {
-		seeds = 300
-	}
+	seeds := simnet.Rounds(2000)
 	var calls, connected int
-	for seed := range seeds {
+	for seed := range uint64(seeds) {
 		n, ok := lifetime(t, seed)
 		calls += n
 		if ok {
@@ -371,7 +368,7 @@ func TestSimulatedLifetimes(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds: %d tunnels compared end with end, %d half calls established", seeds, connected, calls)
-	if connected < int(seeds)/2 || calls < int(seeds) {
+	if connected < seeds/2 || calls < seeds {
 		t.Errorf("only %d tunnels and %d half calls of %d seeds came up: the test shows little", connected, calls, seeds)
 	}
 }
