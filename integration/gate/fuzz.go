@@ -71,6 +71,8 @@ func runFuzz(ctx context.Context, binary string, t fuzzTarget, d time.Duration) 
 		return fmt.Errorf("go list %s: %w", t.pkg, err)
 	}
 	cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.fuzz=^"+t.name+"$", "-test.fuzztime="+d.String(),
+		// By default most of a short run goes into making inputs smaller.
+		"-test.fuzzminimizetime=1x",
 		"-test.fuzzcachedir="+filepath.Join(filepath.Dir(binary), "corpus"), "-test.timeout=2m")
 	cmd.Dir = string(bytes.TrimSpace(dir))
 	if text, err := cmd.CombinedOutput(); err != nil {

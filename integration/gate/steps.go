@@ -28,7 +28,9 @@ func (g *gate) steps(quick bool) []step {
 		{"exhaustive switches", quiet(tool("exhaustive"), "-test=false", "-default-signifies-exhaustive", "./...")},
 		{"imports point down", shown("go", "test", "-run", "^(TestImportsPointDown|TestViolationsAreSeen)$", "./integration")},
 		{"static binary, reference configuration", checkReference},
-		{"unit tests and simulation, with the race detector", shown("go", "test", "-race", "-timeout", "10m", "-skip", "^TestLab", "./...")},
+		{"unit tests, with the race detector", shown("go", "test", "-race", "-timeout", "10m", "-skip", "^TestLab", "./...")},
+		// With the race detector the simulations run a tenth of their seeds.
+		{"simulation, thousands of seeds", shown("go", "test", "-timeout", "10m", "./proto/...", "./internal/simnet")},
 	}
 	if quick {
 		return steps
