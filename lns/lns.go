@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/proto/l2tp"
@@ -20,7 +18,6 @@ import (
 type Role struct {
 	cfg    *config.Config
 	planes *engine.Planes
-	log    *logrus.Entry
 	peers  map[*config.Peer]*peer
 	pools  map[*config.Pool]*pool
 }
@@ -35,8 +32,8 @@ type peer struct {
 }
 
 // New makes the role from a validated configuration.
-func New(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) *Role {
-	r := &Role{cfg: cfg, planes: planes, log: log,
+func New(cfg *config.Config, planes *engine.Planes) *Role {
+	r := &Role{cfg: cfg, planes: planes,
 		peers: make(map[*config.Peer]*peer), pools: make(map[*config.Pool]*pool)}
 	for _, p := range cfg.LNS.Peers {
 		r.peers[p] = &peer{role: r, cfg: p}
@@ -51,20 +48,23 @@ func New(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) *Role {
 }
 
 // AcceptTunnel matches an SCCRQ with the [[lns.peers]] blocks.
-func (r *Role) AcceptTunnel(from netip.AddrPort, hostName string) (*engine.TunnelSpec, *l2tp.ResultCode) {
+func (r *Role) AcceptTunnel(from netip.AddrPort, hostName string) (*engine.TunnelSpec, *engine.Refusal) {
 	cfg := r.cfg.LNS.Match(from.Addr(), hostName)
 	if cfg == nil {
-		r.log.WithFields(logrus.Fields{"peer": from.String(), "host_name": hostName}).Warn(
-			"no [[lns.peers]] block admits this address and host name: add one, or correct its addresses or host_name")
-		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized, Message: "this LNS has no peer of your address and host name"}
+		return nil, &engine.Refusal{
+			Why: "no [[lns.peers]] block admits this address and host name: add one, or correct its addresses or host_name",
+			Result: l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized,
+				Message: "this LNS has no peer of your address and host name"},
+		}
 	}
 	p := r.peers[cfg]
 	if p.tunnels.Add(1) > int64(cfg.MaxTunnels) {
 		p.tunnels.Add(-1)
-		r.log.WithFields(logrus.Fields{"peer": from.String(), "peer_name": cfg.Name}).Warn(
-			"max_tunnels of this [[lns.peers]] block is reached")
-		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
-			Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted from you at present"}
+		return nil, &engine.Refusal{
+			Why: "max_tunnels of this [[lns.peers]] block is reached", Name: cfg.Name,
+			Result: l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
+				Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted from you at present"},
+		}
 	}
 	return p.tunnelSpec(), nil
 }
@@ -120,12 +120,12 @@ func (h *handler) TunnelDown(*engine.Tunnel, tunnel.Cause) {
 func (h *handler) CallRequested(c *engine.Call) {
 	p := h.peer
 	if p.sessions.Add(1) > int64(p.cfg.MaxSessions) {
-		p.refuse(c, "max_sessions of this [[lns.peers]] block is reached", "no more sessions are accepted from you at present")
+		refuse(c, "max_sessions of this [[lns.peers]] block is reached", "no more sessions are accepted from you at present")
 		return
 	}
 	spec := p.role.planes.CallSpec("", p.cfg.Profile, nil)
 	if !p.role.assign(spec, p.cfg.Profile) {
-		p.refuse(c, "pool "+p.cfg.Profile.Pool.Name+" is exhausted: add a range to it", "no address is free")
+		refuse(c, "pool "+p.cfg.Profile.Pool.Name+" is exhausted: add a range to it", "no address is free")
 		return
 	}
 	c.Accept(spec)
@@ -133,9 +133,8 @@ func (h *handler) CallRequested(c *engine.Call) {
 
 // refuse rejects a call for want of something that may be there later. CallDown
 // follows and counts the call out.
-func (p *peer) refuse(c *engine.Call, log, message string) {
-	c.Log().Warn("session refused: " + log)
-	c.Reject(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNNoFacilitiesTemporary, Message: message}})
+func refuse(c *engine.Call, why, message string) {
+	c.Reject(why, tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNNoFacilitiesTemporary, Message: message}})
 }
 
 // CallUp tells the keeper of outgoing calls.

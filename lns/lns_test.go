@@ -41,7 +41,7 @@ func (c *caller) CallRequested(call *engine.Call) {
 		call.Accept(discardSpec())
 		return
 	}
-	call.Reject(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNBusy}})
+	call.Reject("", tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNBusy}})
 }
 
 func discardSpec() *engine.CallSpec {
@@ -111,7 +111,7 @@ func newBed(t *testing.T, cfg *config.Config) *bed {
 	logger := logrus.New()
 	logger.SetOutput(b.log)
 	log := logrus.NewEntry(logger)
-	b.role = New(cfg, &engine.Planes{}, log)
+	b.role = New(cfg, &engine.Planes{})
 	limits := engine.Limits{Tunnels: 100, Sessions: 100, HalfOpen: 100, TunnelsPerPeer: 100}
 	var err error
 	if b.lns, err = engine.New(engine.Options{Limits: limits, Acceptor: b.role, Log: log}); err != nil {
@@ -328,10 +328,10 @@ func TestSpecOfAPeer(t *testing.T) {
 	c.Secret, c.Challenge, c.HideAVPs, c.AllowOutgoing = config.Secret("s"), true, true, true
 	c.Profile = &config.Profile{Name: "k", DataPlane: config.DataPlaneKernel}
 	c.ControlChannel = config.ControlChannel{HelloInterval: 0, SetupTimeout: 7 * time.Second, MaxRetransmits: 3, ReceiveWindowSize: 9}
-	r := New(cfg, &engine.Planes{}, logrus.NewEntry(logrus.New()))
+	r := New(cfg, &engine.Planes{})
 	s, refusal := r.AcceptTunnel(netip.MustParseAddrPort("192.0.2.1:1701"), "lac-a")
 	if refusal != nil {
-		t.Fatal(refusal)
+		t.Fatal(refusal.Why)
 	}
 	got := fmt.Sprintf("%s %s %s %v %v %v %v %d %d %v", s.Tunnel.HostName, s.Tunnel.Secret, s.Tunnel.HelloInterval,
 		s.Tunnel.Challenge, s.Tunnel.HideAVPs, s.Tunnel.AllowIncoming, s.Tunnel.AllowOutgoing, s.Tunnel.MaxSessions,

@@ -58,7 +58,7 @@ func newEngine(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*e
 		},
 	}
 	if len(cfg.LNS.Peers) > 0 {
-		opt.Acceptor = lns.New(cfg, planes, log)
+		opt.Acceptor = lns.New(cfg, planes)
 	}
 	return engine.New(opt)
 }

@@ -57,6 +57,7 @@ type Call struct {
 	counted bool      // in Engine.sessions
 	since   time.Time // in state
 	cause   tunnel.Cause
+	refusal string // why we refused it, for the log
 	data    *dataSession
 	bridge  pppbridge.Bridge
 }
@@ -90,13 +91,17 @@ func (c *Call) Accept(spec *CallSpec) {
 	}
 }
 
-// Reject answers CallRequested with a CDN. It may be called from any goroutine.
-func (c *Call) Reject(cause tunnel.Cause) {
-	c.tunnel.shard.post(func() {
-		if c.state == CallPending {
-			c.tunnel.step(tunnel.RejectCall{Session: c.ID, Cause: cause})
-		}
-	})
+// Reject answers CallRequested with a CDN. Why is for our log, with what the
+// operator can do about it. It may be called from any goroutine.
+func (c *Call) Reject(why string, cause tunnel.Cause) {
+	c.tunnel.shard.post(func() { c.reject(why, cause) })
+}
+
+func (c *Call) reject(why string, cause tunnel.Cause) {
+	if c.state == CallPending {
+		c.refusal = why
+		c.tunnel.step(tunnel.RejectCall{Session: c.ID, Cause: cause})
+	}
 }
 
 // Close ends the call with a CDN. It may be called from any goroutine.
@@ -118,9 +123,8 @@ func (t *Tunnel) callRequested(a tunnel.CallRequested) {
 	c.log = t.log.WithField("session", c.ID)
 	t.calls[c.ID] = c
 	if !t.shard.engine.takeSession() {
-		t.step(tunnel.RejectCall{Session: c.ID, Cause: tunnel.Cause{Result: l2tp.ResultCode{
-			Result: l2tp.CDNNoFacilitiesTemporary, Message: "no more sessions are accepted at present"}}})
-		c.log.Warn("call refused: limits.sessions is reached")
+		c.reject("limits.sessions is reached", tunnel.Cause{Result: l2tp.ResultCode{
+			Result: l2tp.CDNNoFacilitiesTemporary, Message: "no more sessions are accepted at present"}})
 		return
 	}
 	c.counted, c.told = true, true
@@ -168,13 +172,26 @@ func (t *Tunnel) callDown(a tunnel.CallDown) {
 	}
 	c.cause = a.Cause
 	t.slot.set(c.ID, nil)
-	c.log.WithField("cause", causeText(a.Cause, l2tp.TypeCDN)).Info("session is down")
+	c.logDown()
 	if c.bridge != nil {
 		c.setState(CallClosing)
 		c.bridge.Close(closeReason(a.Cause))
 		return
 	}
 	t.finish(c, a.Cause)
+}
+
+// logDown writes that the call is over for L2TP.
+func (c *Call) logDown() {
+	log := c.log.WithField("cause", causeText(c.cause, l2tp.TypeCDN))
+	switch {
+	case c.placed || c.state != CallPending:
+		log.Info("session is down")
+	case c.refusal != "":
+		c.tunnel.callers.log(log, logrus.WarnLevel, "session refused: "+c.refusal)
+	default:
+		c.tunnel.callers.log(log, logrus.InfoLevel, "session was not established")
+	}
 }
 
 // bridgeEnded is told once for each bridge that was started, on the shard.
@@ -217,7 +234,8 @@ func (c *Call) linkInfo(send, recv uint32) {
 	}
 }
 
-// wanErrors logs what the LAC says of its line.
+// wanErrors logs what the LAC says of its line. Nothing holds a peer to
+// RFC 2661 section 6.13: "not more than once every 60 seconds".
 func (c *Call) wanErrors(e l2tp.CallErrors) {
-	c.log.WithField("errors", fmt.Sprintf("%+v", e)).Info("line errors reported by the LAC")
+	c.tunnel.callers.log(c.log.WithField("errors", fmt.Sprintf("%+v", e)), logrus.InfoLevel, "line errors reported by the LAC")
 }

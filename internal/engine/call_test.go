@@ -72,7 +72,7 @@ func TestRejectedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, lac, lns := pair(t)
 		lns.role.onCall = func(c *Call) {
-			c.Reject(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNBusy, Message: "later"}})
+			c.Reject("busy", tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNBusy, Message: "later"}})
 		}
 		lac.dial(t, lnsAddr, nil)
 		lac.role.tunnel(0).PlaceCall(incoming(), lac.role.newCallSpec())
@@ -223,7 +223,7 @@ func TestTunnelDiesWhileTheRoleDecides(t *testing.T) {
 		lac.role.tunnel(0).Stop(tunnel.Cause{})
 		synctest.Wait()
 		waiting.Accept(lns.role.newCallSpec())
-		waiting.Reject(tunnel.Cause{})
+		waiting.Reject("", tunnel.Cause{})
 		once(t, lac, lns)
 		if lns.role.got().given != 1 {
 			t.Errorf("%+v", lns.role.got())
@@ -261,7 +261,7 @@ func TestKeeper(t *testing.T) {
 		refuse := true
 		lns.role.onCall = func(c *Call) {
 			if refuse {
-				c.Reject(tunnel.Cause{})
+				c.Reject("", tunnel.Cause{})
 				return
 			}
 			c.Accept(lns.role.newCallSpec())

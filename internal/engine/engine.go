@@ -18,9 +18,7 @@ import (
 
 	"adit/internal/kernel"
 	"adit/pppbridge"
-	"adit/proto/l2tp"
 	"adit/proto/sequence"
-	"adit/proto/tunnel"
 )
 
 // Options say how an Engine is built.
@@ -56,6 +54,7 @@ type Engine struct {
 	epoch    time.Time // what tunnelSlot.lastData counts from
 
 	tunnels, sessions, halfOpen atomic.Int64
+	strangers                   sparing // lines about peers that have no tunnel as yet
 
 	mu      sync.Mutex
 	sockets map[socketKey]*socket // the shared ones
@@ -230,9 +229,8 @@ func (e *Engine) Close(ctx context.Context) {
 	if e.closing.Swap(true) {
 		return
 	}
-	cause := tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNShuttingDown, Message: "adit is shutting down"}}
 	for _, s := range e.shards {
-		s.post(func() { s.stopAll(cause) })
+		s.post(func() { s.stopAll(shuttingDown) })
 	}
 	for !e.drained(ctx) && ctx.Err() == nil {
 		select {

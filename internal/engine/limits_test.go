@@ -141,7 +141,7 @@ func TestAllIsGivenBack(t *testing.T) {
 			lns.role.mu.Unlock()
 			switch r {
 			case 0:
-				c.Reject(tunnel.Cause{})
+				c.Reject("", tunnel.Cause{})
 			case 1: // never answered
 			default:
 				c.Accept(lns.role.newCallSpec())
@@ -216,7 +216,7 @@ func TestGarbageLeavesNoState(t *testing.T) {
 		for _, s := range n.wire {
 			seen = append(seen, s.packet)
 		}
-		lns.role.refusal = &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized}
+		lns.role.refusal = &Refusal{Result: l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized}}
 		n.keep = false
 		before := lns.state()
 		rng := rand.New(rand.NewPCG(7, 8))

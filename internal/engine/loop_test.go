@@ -352,7 +352,7 @@ func tieBetween(t *testing.T, seed byte, lacTies, lnsTies bool, up int) (winner 
 func TestTieIsNotLostToARefusedPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, lac, lns := pair(t)
-		lac.role.refusal = &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized}
+		lac.role.refusal = &Refusal{Result: l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized}}
 		n.lose(func(_, to netip.AddrPort, _ []byte) bool { return to == lnsAddr })
 		lac.dial(t, lnsAddr, nil)
 		lns.dial(t, lacAddr, func(s *TunnelSpec) { s.Tunnel.TieBreaker = true })

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"net/netip"
 	"time"
@@ -43,7 +44,7 @@ func (s *shard) receiveNewcomer(in inbound) {
 	}
 	spec, refusal := s.engine.accept(&in.path, &r)
 	if refusal != nil {
-		s.refuse(&in.path, h, &r, *refusal)
+		s.refuse(&in.path, h, &r, refusal)
 		return
 	}
 	s.engine.lose(losers)
@@ -105,36 +106,42 @@ func (e *Engine) lose(losers []*Tunnel) {
 }
 
 // accept asks the limits and the role.
-func (e *Engine) accept(path *Path, r *request) (*TunnelSpec, *l2tp.ResultCode) {
-	log := e.log.WithFields(logrus.Fields{"peer": path.Peer.String(), "host_name": r.hostName})
+func (e *Engine) accept(path *Path, r *request) (*TunnelSpec, *Refusal) {
 	if e.opt.Acceptor == nil {
 		e.counters.inc(RefusedPeer)
-		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized, Message: "no tunnels are accepted here"}
+		return nil, &Refusal{Why: "there is no [[lns.peers]] block", Result: l2tp.ResultCode{
+			Result: l2tp.StopCCNNotAuthorized, Message: "no tunnels are accepted here"}}
 	}
-	if err := e.enter(path.Peer.Addr(), true); err != nil {
+	switch err := e.enter(path.Peer.Addr(), true); {
+	case errors.Is(err, ErrClosed):
+		return nil, &Refusal{Why: err.Error(), Result: shuttingDown.Result}
+	case err != nil:
 		e.counters.inc(RefusedLimit)
-		log.Warn("tunnel refused: limits.tunnels, limits.half_open or limits.tunnels_per_peer is reached")
-		return nil, &l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
-			Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted at present"}
+		return nil, &Refusal{Why: "limits.tunnels, limits.half_open or limits.tunnels_per_peer is reached",
+			Result: l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
+				Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted at present"}}
 	}
 	spec, refusal := e.opt.Acceptor.AcceptTunnel(path.Peer, r.hostName)
 	if refusal != nil {
 		e.halfOpen.Add(-1)
 		e.exit(path.Peer.Addr())
 		e.counters.inc(RefusedPeer)
-		log.WithField("cause", refusal.Describe(l2tp.TypeStopCCN)).Warn("tunnel refused")
-		return nil, refusal
 	}
-	return spec, nil
+	return spec, refusal
 }
 
 // refuse answers an SCCRQ with a StopCCN and keeps nothing: if the StopCCN is
 // lost, the peer sends its SCCRQ again and is refused again.
-func (s *shard) refuse(path *Path, h l2tp.Header, r *request, result l2tp.ResultCode) {
+func (s *shard) refuse(path *Path, h l2tp.Header, r *request, refusal *Refusal) {
+	fields := logrus.Fields{"peer": path.Peer.String(), "host_name": r.hostName}
+	if refusal.Name != "" {
+		fields["peer_name"] = refusal.Name
+	}
+	s.engine.strangers.log(s.engine.log.WithFields(fields), logrus.WarnLevel, "tunnel refused: "+refusal.Why)
 	if r.tunnelID == 0 {
 		return
 	}
-	s.engine.sendControl(path, tunnel.Refuse(nil, h, &l2tp.SCCRQ{AssignedTunnelID: r.tunnelID}, result, s.freeID()))
+	s.engine.sendControl(path, tunnel.Refuse(nil, h, &l2tp.SCCRQ{AssignedTunnelID: r.tunnelID}, refusal.Result, s.freeID()))
 }
 
 // acceptTunnel makes the tunnel that an SCCRQ asked for.
@@ -161,6 +168,10 @@ func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, h l2tp.He
 	t.start(actions)
 }
 
+// shuttingDown is why tunnels end, or do not begin, at the engine's end.
+var shuttingDown = tunnel.Cause{Err: ErrClosed, Result: l2tp.ResultCode{
+	Result: l2tp.StopCCNShuttingDown, Message: "adit is shutting down"}}
+
 // dial makes a tunnel of our own.
 func (s *shard) dial(path Path, spec *TunnelSpec) {
 	e := s.engine
@@ -171,7 +182,7 @@ func (s *shard) dial(path Path, spec *TunnelSpec) {
 	}
 	if e.closing.Load() {
 		// Close may have had its look at the tunnels already.
-		t.discard(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNShuttingDown}, Err: ErrClosed})
+		t.discard(shuttingDown)
 		return
 	}
 	t.initiator = true

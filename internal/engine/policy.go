@@ -12,9 +12,16 @@ import (
 // Acceptor is the role that decides which SCCRQs are answered with SCCRP: the
 // LNS. It is called on a shard's goroutine and must not block.
 type Acceptor interface {
-	// AcceptTunnel returns what the tunnel is to be like, or the Result Code of
-	// the StopCCN that refuses it.
-	AcceptTunnel(from netip.AddrPort, hostName string) (*TunnelSpec, *l2tp.ResultCode)
+	// AcceptTunnel returns what the tunnel is to be like, or why there is none.
+	AcceptTunnel(from netip.AddrPort, hostName string) (*TunnelSpec, *Refusal)
+}
+
+// Refusal is why a peer gets no tunnel. The role does not log it: the engine
+// does, and sees to it that a flood of SCCRQs does not become one of log lines.
+type Refusal struct {
+	Why    string // for our log, with what the operator can do about it
+	Name   string // the peer's name in the configuration; empty: it has none
+	Result l2tp.ResultCode
 }
 
 // Handler is the role that a tunnel belongs to. Its methods are called on the

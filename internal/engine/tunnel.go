@@ -37,6 +37,7 @@ type Tunnel struct {
 	calls    map[uint16]*Call // by our Session ID
 	placed   map[*Call]bool   // placed, and without a Session ID as yet
 	bridges  int              // bridges that have not ended
+	callers  sparing          // lines about calls of the peer that were never up
 	deadline deadline[*Tunnel]
 
 	// Events wait here while Step's actions are being performed, because a role
@@ -254,7 +255,12 @@ func (t *Tunnel) ended(cause tunnel.Cause) {
 	e.settled(t)
 	t.closeKernel()
 	e.leavePath(t)
-	t.log.WithField("cause", causeText(cause, l2tp.TypeStopCCN)).Info("tunnel is down")
+	log := t.log.WithField("cause", causeText(cause, l2tp.TypeStopCCN))
+	if t.up || t.initiator {
+		log.Info("tunnel is down")
+	} else {
+		e.strangers.log(log, logrus.InfoLevel, "tunnel was not established")
+	}
 	t.spec.Handler.TunnelDown(t, cause)
 }
 

@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"adit/proto/tunnel"
+)
+
+// role is a Handler and an Acceptor that notes what it is told and does what
+// its functions say. By default it lets everybody in and accepts every call.
+type role struct {
+	t    testing.TB
+	mu   sync.Mutex
+	log  []string
+	when []time.Time
+
+	tunnels []*Tunnel
+	calls   []*Call
+
+	tunnelSpec *TunnelSpec // for accepted tunnels
+	refusal    *Refusal
+	callSpec   func() *CallSpec
+	onUp       func(*Tunnel)
+	onTunnel   func(*Tunnel, tunnel.Cause) // TunnelDown
+	onCall     func(*Call)                 // CallRequested
+	onCallUp   func(*Call)
+	onCallDown func(*Call, tunnel.Cause)
+	quiet      bool
+
+	tally
+	cause map[*Call]tunnel.Cause
+	ends  []tunnel.Cause
+}
+
+// tally is how often a role was told what, and the calls' specs given and
+// released.
+type tally struct{ up, down, callsUp, callsDown, released, given int }
+
+// got returns the tally up to now.
+func (r *role) got() tally {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tally
+}
+
+// tunnel returns the nth tunnel that came up.
+func (r *role) tunnel(n int) *Tunnel {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tunnels[n]
+}
+
+// at returns when the role was first told something.
+func (r *role) at(event string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.log, event)
+	if i < 0 {
+		return time.Time{}
+	}
+	return r.when[i]
+}
+
+// causes returns why the calls ended.
+func (r *role) causes() []tunnel.Cause {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.cause))
+}
+
+func newRole(t testing.TB) *role { return &role{t: t, cause: make(map[*Call]tunnel.Cause)} }
+
+func (r *role) note(format string, args ...any) {
+	if !r.quiet {
+		r.log = append(r.log, fmt.Sprintf(format, args...))
+		r.when = append(r.when, time.Now())
+	}
+}
+
+// newCallSpec is a CallSpec that counts its release.
+func (r *role) newCallSpec() *CallSpec {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.given++
+	return &CallSpec{Name: "call", Profile: "test", Release: func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.released++
+	}}
+}
+
+func (r *role) AcceptTunnel(netip.AddrPort, string) (*TunnelSpec, *Refusal) {
+	if r.refusal != nil {
+		return nil, r.refusal
+	}
+	spec := *r.tunnelSpec
+	return &spec, nil
+}
+
+func (r *role) TunnelUp(t *Tunnel) {
+	r.mu.Lock()
+	r.up++
+	r.tunnels = append(r.tunnels, t)
+	r.note("tunnel up")
+	r.mu.Unlock()
+	if r.onUp != nil {
+		r.onUp(t)
+	}
+}
+
+func (r *role) TunnelDown(t *Tunnel, cause tunnel.Cause) {
+	r.mu.Lock()
+	r.down++
+	r.ends = append(r.ends, cause)
+	r.note("tunnel down")
+	r.mu.Unlock()
+	if r.onTunnel != nil {
+		r.onTunnel(t, cause)
+	}
+}
+
+func (r *role) CallRequested(c *Call) {
+	r.mu.Lock()
+	r.calls = append(r.calls, c)
+	r.note("call requested")
+	r.mu.Unlock()
+	switch {
+	case r.onCall != nil:
+		r.onCall(c)
+	case r.callSpec != nil:
+		c.Accept(r.callSpec())
+	default:
+		c.Accept(r.newCallSpec())
+	}
+}
+
+func (r *role) CallUp(c *Call) {
+	r.mu.Lock()
+	r.callsUp++
+	r.note("call up")
+	r.mu.Unlock()
+	if r.onCallUp != nil {
+		r.onCallUp(c)
+	}
+}
+
+func (r *role) CallDown(c *Call, cause tunnel.Cause) {
+	r.mu.Lock()
+	if _, twice := r.cause[c]; twice {
+		r.t.Errorf("CallDown twice for call %d", c.ID)
+	}
+	r.cause[c] = cause
+	r.callsDown++
+	r.note("call down")
+	r.mu.Unlock()
+	if r.onCallDown != nil {
+		r.onCallDown(c, cause)
+	}
+}
+
+// ended returns why the tunnels ended.
+func (r *role) ended() []tunnel.Cause {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.ends)
+}
+
+// last is why the last tunnel ended.
+func (r *role) last() tunnel.Cause {
+	all := r.ended()
+	if len(all) == 0 {
+		return tunnel.Cause{}
+	}
+	return all[len(all)-1]
+}
