@@ -37,14 +37,13 @@ func arguments(path string, s *Spec) []string {
 	if s.MRU > 0 {
 		argv = append(argv, "mru", strconv.Itoa(s.MRU))
 	}
-	switch {
-	case s.IPParam != "":
-		argv = append(argv, "ipparam", s.IPParam)
-	case s.Peer.IsValid():
+	if s.Peer.IsValid() {
 		argv = append(argv, "ipparam", s.Peer.Addr().Unmap().String())
 	}
-	if s.CallingNumber != "" {
-		argv = append(argv, "remotenumber", s.CallingNumber)
+	// The peer chose the number. With a NUL in it no program can be started, and
+	// scripts of pppd get it as a variable.
+	if number := printable([]byte(s.CallingNumber)); number != "" {
+		argv = append(argv, "remotenumber", number)
 	}
 	switch s.Kind {
 	case PPPDKernel:

@@ -140,16 +140,9 @@ type Spec struct {
 	PeerTunnel    uint16
 	LocalSession  uint16
 	PeerSession   uint16
-	Peer          netip.AddrPort // of the tunnel
-	CallingNumber string         // pppd's "remotenumber"
-	CalledNumber  string
-	IPParam       string // pppd's "ipparam"; empty: the peer's address
-	UDP           int    // the tunnel's own connected socket, kernel plane only
-
-	// What the LAC negotiated already; for the built-in endpoint to come, pppd
-	// takes no proxy LCP and negotiates again, as RFC 2661 allows.
-	ProxyLCP  *l2tp.ProxyLCP
-	ProxyAuth *l2tp.ProxyAuth
+	Peer          netip.AddrPort // of the tunnel; pppd's "ipparam"
+	CallingNumber string         // pppd's "remotenumber"; what of it can be printed
+	UDP           int            // the tunnel's own connected socket, kernel plane only
 }
 
 // Exit is how a bridge ended.

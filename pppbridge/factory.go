@@ -23,8 +23,6 @@ type Config struct {
 	// Starts is how many pppds may be starting at one time; 0: 8. One counts as
 	// starting until it says "Connect:", or its first frame, or two seconds.
 	Starts int
-	// StartsPerSecond limits the rate of starts; 0: no limit.
-	StartsPerSecond int
 	// MaxWaiting bounds the sessions waiting for their start; 0: 4,096.
 	MaxWaiting int
 	// Log is for what belongs to no session; nil: none.
@@ -79,7 +77,7 @@ func NewFactory(cfg Config) *Factory {
 		cfg.Path = FindPPPD()
 	}
 	f := &Factory{cfg: cfg}
-	f.starter = newStarter(cfg.Starts, cfg.StartsPerSecond, cfg.MaxWaiting)
+	f.starter = newStarter(cfg.Starts, cfg.MaxWaiting)
 	f.sup = newSupervisor(cfg.Poller, cfg.StopTimeout, f.starter)
 	// What adit itself inherited is not close-on-exec by itself.
 	if err := kernel.SealDescriptors(); err != nil {

@@ -105,7 +105,7 @@ func fakeDaemon() {
 	s := Spec{Kind: PPPDAsync, Options: []string{"noauth", "lcp-max-configure", "1000", "lcp-restart", "1"}}
 	if os.Getenv("ADIT_FAKE_KIND") == "kernel" {
 		local, peer := netip.MustParseAddrPort("127.0.0.1:1901"), netip.MustParseAddrPort("127.0.0.1:1902")
-		udp, err := kernel.ConnectedUDP(local, peer, kernel.UDPOptions{})
+		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {
 			panic(err)
 		}

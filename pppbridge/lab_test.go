@@ -314,7 +314,7 @@ func openKernelPair(t *testing.T, f *Factory) *labPair {
 	a, b := netip.MustParseAddrPort("127.0.0.1:1801"), netip.MustParseAddrPort("127.0.0.1:1802")
 	p := &labPair{lnsLog: newTestLog(), lacLog: newTestLog()}
 	open := func(lns bool, local, peer netip.AddrPort, id, peerID uint16, log *testLog) (Bridge, <-chan Exit) {
-		udp, err := kernel.ConnectedUDP(local, peer, kernel.UDPOptions{})
+		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sirupsen/logrus"
 )
@@ -103,10 +104,14 @@ func redact(argv []string) []string {
 }
 
 // printable is the line as text: a peer's name or message is in it, which must
-// not bring control characters into the log.
+// not bring into the log what a terminal obeys: control characters, also those
+// of U+0080 to U+009F, and what turns the direction of writing.
 func printable(b []byte) string {
 	s := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		switch {
+		case r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
 			return -1
 		}
 		return r

@@ -83,7 +83,7 @@ func (p *pppd) launch() error {
 		p.f.starter.waiting.Add(-1)
 		return ErrClosed
 	}
-	if !p.f.sup.poller.Post(func(now time.Time) { p.f.starter.add(now, p) }) {
+	if !p.f.sup.poller.Post(func(time.Time) { p.f.starter.add(p) }) {
 		p.f.starter.waiting.Add(-1)
 		p.f.gone()
 		return ErrClosed
@@ -202,7 +202,7 @@ func (p *pppd) settle(now time.Time) {
 	}
 	p.settledYet = true
 	p.line.settled(now)
-	p.f.starter.done(now)
+	p.f.starter.done()
 }
 
 type logHandler struct{ p *pppd }
@@ -332,7 +332,7 @@ func (p *pppd) finish(now time.Time, e Exit) {
 	p.line.ended(now)
 	p.setInfo(func(i *Info) { i.PID = 0 })
 	if had != stateWaiting && !p.settledYet {
-		p.f.starter.done(now)
+		p.f.starter.done()
 	}
 	e.Closed = p.wantStop
 	p.f.gone()

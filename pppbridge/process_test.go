@@ -296,7 +296,9 @@ func TestArguments(t *testing.T) {
 			"pppd|file|/etc/ppp/options.adit|require-chap|lcp-echo-interval|30|nodetach|nopersist|logfd|2|debug|10.0.0.1:10.0.0.2|mtu|1400|mru|1410|" +
 				"ipparam|192.0.2.1|remotenumber|555; rm -rf /|local|nocrtscts|nolock"},
 		{"only one address", Spec{Kind: PPPDAsync, LocalIP: addr("10.0.0.1")}, "pppd|nodetach|nopersist|logfd|2|10.0.0.1:|local|nocrtscts|nolock"},
-		{"only the other", Spec{Kind: PPPDAsync, RemoteIP: addr("10.0.0.2"), IPParam: "x"}, "pppd|nodetach|nopersist|logfd|2|:10.0.0.2|ipparam|x|local|nocrtscts|nolock"},
+		{"only the other", Spec{Kind: PPPDAsync, RemoteIP: addr("10.0.0.2")}, "pppd|nodetach|nopersist|logfd|2|:10.0.0.2|local|nocrtscts|nolock"},
+		{"a number with a NUL", Spec{Kind: PPPDAsync, CallingNumber: "55\x005\n\u202e\xff"}, "pppd|nodetach|nopersist|logfd|2|remotenumber|555?|local|nocrtscts|nolock"},
+		{"a number of nothing", Spec{Kind: PPPDAsync, CallingNumber: "\x00"}, "pppd|nodetach|nopersist|logfd|2|local|nocrtscts|nolock"},
 		{"sync", Spec{Kind: PPPDSync}, "pppd|nodetach|nopersist|logfd|2|sync|novj|noccp|nopcomp|noaccomp|local|nocrtscts|nolock"},
 		{"kernel LAC", Spec{Kind: PPPDKernel, LocalTunnel: 1, LocalSession: 2, PeerTunnel: 3, PeerSession: 4},
 			"pppd|nodetach|nopersist|logfd|2|plugin|pppol2tp.so|pppol2tp|3|pppol2tp_tunnel_id|1|pppol2tp_session_id|2"},
@@ -332,7 +334,7 @@ func TestLogLines(t *testing.T) {
 	f := fakeFactory(t, Config{})
 	log := newTestLog()
 	b, c := run(t, f, log, &sink{}, "do=say:Using interface ppp7", "do=say:local  IP address 10.1.1.1",
-		"do=say:remote IP address 10.1.1.2", "do=say:sent [LCP EchoReq]", "do=spam:1000", "do=say:a\x1b[31mred\xff", "do=exit:0")
+		"do=say:remote IP address 10.1.1.2", "do=say:sent [LCP EchoReq]", "do=spam:1000", "do=say:a\x1b[31mred\u009b2J\u202e\xff", "do=exit:0")
 	waitExit(t, c, log)
 	text := log.String()
 	if i := b.Info(); i.Interface != "ppp7" || i.LocalIP != netip.MustParseAddr("10.1.1.1") || i.PeerIP != netip.MustParseAddr("10.1.1.2") {
@@ -351,7 +353,7 @@ func TestLogLines(t *testing.T) {
 		if len(l) > maxLine+200 {
 			t.Errorf("a line of %d octets", len(l))
 		}
-		if strings.ContainsAny(l, "\x1b\x00") {
+		if strings.ContainsAny(l, "\x1b\x00\u009b\u202e") {
 			t.Errorf("control characters in %q", l)
 		}
 	}
@@ -405,23 +407,6 @@ func TestStartLimit(t *testing.T) {
 	waitExit(t, c2, log)
 	if e := waitExit(t, c4, log); e.Code != 9 {
 		t.Errorf("fourth: %+v", e)
-	}
-}
-
-func TestStartRate(t *testing.T) {
-	f := fakeFactory(t, Config{StartsPerSecond: 20})
-	log := newTestLog()
-	start := time.Now()
-	var all []<-chan Exit
-	for range 5 {
-		_, c := run(t, f, log, &sink{}, "do=exit:0")
-		all = append(all, c)
-	}
-	for _, c := range all {
-		waitExit(t, c, log)
-	}
-	if d := time.Since(start); d < 200*time.Millisecond {
-		t.Errorf("five starts at 20 a second took %v", d)
 	}
 }
 
@@ -492,6 +477,22 @@ func TestKindString(t *testing.T) {
 		}
 		if k.KernelPlane() != (k == PPPDKernel) {
 			t.Errorf("%v on the kernel plane: %v", k, k.KernelPlane())
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":                       "plain",
+		"a\tb\r\n":                    "a b",
+		"a\x1b[31mred\x00\x7f":        "a[31mred",
+		"csi \u009b2J, c1 \u0085":     "csi 2J, c1",
+		"right to left \u202egnorw":   "right to left gnorw",
+		"not UTF-8 \xff\xfe":          "not UTF-8 ?",
+		"Grüße \u2028 an alle \ufeff": "Grüße  an alle",
+	} {
+		if got := printable([]byte(in)); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }

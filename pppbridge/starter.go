@@ -1,25 +1,20 @@
 package pppbridge
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "sync/atomic"
 
-// starter bounds how many pppds are starting at one time, and their rate.
-// Everything but waiting belongs to the poller's goroutine.
+// starter bounds how many pppds are starting at one time. Everything but waiting
+// belongs to the poller's goroutine.
 type starter struct {
 	limit      int
-	perSecond  int
 	maxWaiting int64
 
 	waiting atomic.Int64
 	queue   []*pppd
-	active  int       // started, not settled
-	next    time.Time // when the rate allows the next start
+	active  int // started, not settled
 }
 
-func newStarter(limit, perSecond, maxWaiting int) *starter {
-	return &starter{limit: limit, perSecond: perSecond, maxWaiting: int64(maxWaiting)}
+func newStarter(limit, maxWaiting int) *starter {
+	return &starter{limit: limit, maxWaiting: int64(maxWaiting)}
 }
 
 // reserve takes a place in the queue, from any goroutine.
@@ -31,22 +26,19 @@ func (s *starter) reserve() bool {
 	return true
 }
 
-func (s *starter) add(now time.Time, p *pppd) {
+func (s *starter) add(p *pppd) {
 	s.queue = append(s.queue, p)
-	s.pump(now)
+	s.pump()
 }
 
 // pump starts what may be started now.
-func (s *starter) pump(now time.Time) {
+func (s *starter) pump() {
 	for len(s.queue) > 0 {
 		if s.queue[0].state == stateWaiting {
-			if s.active >= s.limit || now.Before(s.next) {
+			if s.active >= s.limit {
 				return
 			}
 			s.active++
-			if s.perSecond > 0 {
-				s.next = now.Add(time.Second / time.Duration(s.perSecond))
-			}
 			s.queue[0].start()
 		}
 		// Else it was closed while it waited.
@@ -58,15 +50,7 @@ func (s *starter) pump(now time.Time) {
 }
 
 // done gives a starting place back.
-func (s *starter) done(now time.Time) {
+func (s *starter) done() {
 	s.active--
-	s.pump(now)
-}
-
-// deadline is when the rate allows the next start, if only the rate holds it up.
-func (s *starter) deadline() time.Time {
-	if len(s.queue) == 0 || s.active >= s.limit {
-		return time.Time{}
-	}
-	return s.next
+	s.pump()
 }

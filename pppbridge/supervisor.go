@@ -32,7 +32,7 @@ func newSupervisor(p *kernel.Poller, stopTimeout time.Duration, s *starter) *sup
 
 // Deadline is kernel.Timed's.
 func (s *supervisor) Deadline() time.Time {
-	next := s.starter.deadline()
+	var next time.Time
 	for _, list := range [...][]timedSession{s.starting, s.stopping} {
 		if len(list) > 0 && (next.IsZero() || list[0].at.Before(next)) {
 			next = list[0].at
@@ -53,7 +53,6 @@ func (s *supervisor) Tick(now time.Time) {
 		s.stopping = pop(s.stopping)
 		p.kill()
 	}
-	s.starter.pump(now)
 }
 
 // pop drops the first entry and lets go of the session in it.

@@ -39,7 +39,7 @@ func TestIncomingCall(t *testing.T) {
 		_, lac, lns := pair(t)
 		c := oneCall(t, lac, lns)
 		at := lns.bridges.list()[0].spec
-		if !at.LNS || lac.bridges.list()[0].spec.LNS || at.CalledNumber != "0800" || at.PeerSession != c.ID || at.LocalSession != c.PeerID {
+		if !at.LNS || lac.bridges.list()[0].spec.LNS || at.CallingNumber != "0900" || at.PeerSession != c.ID || at.LocalSession != c.PeerID {
 			t.Errorf("the bridge was told %+v", at)
 		}
 		snap, err := lac.Snapshot(t.Context())

@@ -149,7 +149,7 @@ var errTest = errors.New("no such thing on this machine")
 
 // incoming is a call as a LAC places it.
 func incoming() tunnel.Call {
-	return tunnel.Call{Direction: tunnel.Incoming, TxConnectSpeed: 64000, CalledNumber: "0800", CallSerial: 7}
+	return tunnel.Call{Direction: tunnel.Incoming, TxConnectSpeed: 64000, CalledNumber: "0800", CallingNumber: "0900", CallSerial: 7}
 }
 
 // expired is a context that has ended.

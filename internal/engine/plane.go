@@ -32,7 +32,7 @@ func (t *Tunnel) kernelTunnel() (*kernelTunnel, error) {
 	if err := t.shard.engine.takePath(t); err != nil {
 		return nil, err
 	}
-	fd, err := kernel.ConnectedUDP(t.path.Local, t.path.Peer, kernel.UDPOptions{})
+	fd, err := kernel.ConnectedUDP(t.path.Local, t.path.Peer)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 	spec.LocalTunnel, spec.PeerTunnel = t.id, t.core.Peer().TunnelID
 	spec.LocalSession, spec.PeerSession = c.ID, c.PeerID
 	spec.Peer = t.path.Peer
-	spec.CallingNumber, spec.CalledNumber = c.Params.CallingNumber, c.Params.CalledNumber
-	spec.ProxyLCP, spec.ProxyAuth = c.Params.ProxyLCP, c.Params.ProxyAuth
+	spec.CallingNumber = c.Params.CallingNumber
 	// RFC 2661 section 4.4.4: "If this AVP is present, sequence numbers MUST be
 	// present at all times" (Sequencing Required), whoever sent it.
 	required := c.spec.SequencingRequired || c.Params.SequencingRequired

@@ -47,7 +47,7 @@ type socket struct {
 
 // openSocket opens a shared socket.
 func openSocket(e *Engine, r *reader, addr netip.AddrPort) (*socket, error) {
-	fd, err := kernel.ListenUDP(addr, kernel.UDPOptions{})
+	fd, err := kernel.ListenUDP(addr)
 	if err != nil {
 		return nil, err
 	}

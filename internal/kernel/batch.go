@@ -132,13 +132,12 @@ func packetInfo(control []byte) (to netip.Addr, index uint32) {
 type SendBatch struct {
 	batch
 	fd int
-	v6 bool
 	n  int
 }
 
 // NewSendBatch makes a batch of size datagrams for a socket of ListenUDP.
 func NewSendBatch(fd, size int) *SendBatch {
-	return &SendBatch{batch: newBatch(size), fd: fd, v6: LocalAddr(fd).Addr().Is6()}
+	return &SendBatch{batch: newBatch(size), fd: fd}
 }
 
 // Add copies a datagram into the batch, to be sent from the address local (the

@@ -14,7 +14,7 @@ import (
 // that packet information decides its source address.
 func pair(t *testing.T, wildcard, second string) (a, b int) {
 	t.Helper()
-	a, err := ListenUDP(netip.MustParseAddrPort(wildcard), UDPOptions{})
+	a, err := ListenUDP(netip.MustParseAddrPort(wildcard))
 	if errors.Is(err, ErrNotSupported) {
 		t.Skipf("this machine has no IPv6: %v", err)
 	}
@@ -22,7 +22,7 @@ func pair(t *testing.T, wildcard, second string) (a, b int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(a) })
-	b, err = ListenUDP(netip.MustParseAddrPort(second), UDPOptions{})
+	b, err = ListenUDP(netip.MustParseAddrPort(second))
 	if err != nil {
 		t.Fatal(err)
 	}

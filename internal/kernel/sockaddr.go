@@ -85,7 +85,8 @@ func addrOf(raw *unix.RawSockaddrInet6) netip.AddrPort {
 		r4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
 		return netip.AddrPortFrom(netip.AddrFrom4(r4.Addr), port(&r4.Port))
 	case unix.AF_INET6:
-		// A zone would be a string, so an allocation: see Received.Scope.
+		// A zone would be a string, so an allocation: Datagram adds it where
+		// an address needs one.
 		return netip.AddrPortFrom(netip.AddrFrom16(raw.Addr).Unmap(), port(&raw.Port))
 	}
 	return netip.AddrPort{}

@@ -8,16 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// UDPOptions are the choices of ListenUDP and ConnectedUDP. The zero value is
-// good.
-type UDPOptions struct {
-	// ReceiveBuffer and SendBuffer are the socket buffers in bytes; 0: 4 MiB.
-	// Without CAP_NET_ADMIN the kernel caps them at net.core.rmem_max and
-	// wmem_max, silently.
-	ReceiveBuffer, SendBuffer int
-}
-
-const defaultSocketBuffer = 4 << 20
+// socketBuffer is the size asked for of the receive and the send buffer, in
+// octets. Without CAP_NET_ADMIN the kernel caps them at net.core.rmem_max and
+// wmem_max, silently.
+const socketBuffer = 4 << 20
 
 // ListenUDP opens the UDP socket of a listener and returns its descriptor:
 // non-blocking, close-on-exec, with packet information (the local address a
@@ -26,9 +20,9 @@ const defaultSocketBuffer = 4 << 20
 //
 // The error is an *Error: ErrPortInUse, ErrNoAddress and ErrPermission are told
 // apart.
-func ListenUDP(addr netip.AddrPort, opt UDPOptions) (int, error) {
+func ListenUDP(addr netip.AddrPort) (int, error) {
 	op := fmt.Sprintf("listen on UDP %v", addr)
-	fd, err := udpSocket(op, addr, opt)
+	fd, err := udpSocket(op, addr)
 	if err != nil {
 		return -1, err
 	}
@@ -56,12 +50,12 @@ func ListenUDP(addr netip.AddrPort, opt UDPOptions) (int, error) {
 // listener; those that the listener's queue holds already stay there. Both have
 // to be served. Datagrams of strangers that landed here in that moment are
 // possible too, so the sender of the first ones has to be looked at.
-func ConnectedUDP(local, peer netip.AddrPort, opt UDPOptions) (int, error) {
+func ConnectedUDP(local, peer netip.AddrPort) (int, error) {
 	op := fmt.Sprintf("open a UDP socket from %v to %v", local, peer)
 	if local.Addr().Unmap().Is4() != peer.Addr().Unmap().Is4() {
 		return -1, &Error{Op: op, Kind: ErrNoAddress, Err: unix.EAFNOSUPPORT, Advice: "both addresses have to be of one family"}
 	}
-	fd, err := udpSocket(op, local, opt)
+	fd, err := udpSocket(op, local)
 	if err != nil {
 		return -1, err
 	}
@@ -81,7 +75,7 @@ func ConnectedUDP(local, peer netip.AddrPort, opt UDPOptions) (int, error) {
 	return fd, nil
 }
 
-func udpSocket(op string, addr netip.AddrPort, opt UDPOptions) (int, error) {
+func udpSocket(op string, addr netip.AddrPort) (int, error) {
 	family := unix.AF_INET6
 	if addr.Addr().Unmap().Is4() {
 		family = unix.AF_INET
@@ -104,19 +98,16 @@ func udpSocket(op string, addr netip.AddrPort, opt UDPOptions) (int, error) {
 		_ = unix.Close(fd)
 		return -1, plainError(op, err)
 	}
-	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, opt.ReceiveBuffer)
-	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, opt.SendBuffer)
+	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
+	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
 	return fd, nil
 }
 
 // setBuffer asks for a buffer size, past the system's limit if we may. A
 // smaller buffer is no reason to fail.
-func setBuffer(fd, force, plain, size int) {
-	if size <= 0 {
-		size = defaultSocketBuffer
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size)
+func setBuffer(fd, force, plain int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer)
 	}
 }
 

@@ -21,7 +21,7 @@ var loopbacks = []struct {
 // listen opens a listener on a free port of addr.
 func listen(t testing.TB, addr netip.Addr) (fd int, local netip.AddrPort) {
 	t.Helper()
-	fd, err := ListenUDP(netip.AddrPortFrom(addr, 0), UDPOptions{})
+	fd, err := ListenUDP(netip.AddrPortFrom(addr, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func listen(t testing.TB, addr netip.Addr) (fd int, local netip.AddrPort) {
 
 func connected(t testing.TB, local, peer netip.AddrPort) int {
 	t.Helper()
-	fd, err := ConnectedUDP(local, peer, UDPOptions{})
+	fd, err := ConnectedUDP(local, peer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,14 +91,14 @@ func TestListenUDPNoticesAnotherProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 			addr := LocalAddr(other)
-			_, err = ListenUDP(addr, UDPOptions{})
+			_, err = ListenUDP(addr)
 			if !errors.Is(err, ErrPortInUse) || !errors.Is(err, unix.EADDRINUSE) {
 				t.Errorf("%s, reuse %d: %v", lb.name, reuse, err)
 			} else if !strings.Contains(err.Error(), "another program holds UDP port") || !strings.Contains(err.Error(), "ss -lunp sport = :") {
 				t.Errorf("the error does not help: %v", err)
 			}
 			_ = unix.Close(other)
-			fd, err := ListenUDP(addr, UDPOptions{})
+			fd, err := ListenUDP(addr)
 			if err != nil {
 				t.Errorf("after the other has gone: %v", err)
 				continue
@@ -109,11 +109,11 @@ func TestListenUDPNoticesAnotherProgram(t *testing.T) {
 }
 
 func TestListenUDPErrors(t *testing.T) {
-	_, err := ListenUDP(netip.MustParseAddrPort("192.0.2.1:0"), UDPOptions{})
+	_, err := ListenUDP(netip.MustParseAddrPort("192.0.2.1:0"))
 	if !errors.Is(err, ErrNoAddress) || !strings.Contains(err.Error(), "this machine has no address 192.0.2.1") {
 		t.Errorf("foreign address: %v", err)
 	}
-	_, err = ConnectedUDP(netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("[::1]:1701"), UDPOptions{})
+	_, err = ConnectedUDP(netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("[::1]:1701"))
 	if !errors.Is(err, ErrNoAddress) {
 		t.Errorf("mixed families: %v", err)
 	}
@@ -218,13 +218,13 @@ func TestPacketInfoOfGarbage(t *testing.T) {
 }
 
 func TestIPv6ListenerTakesNoIPv4(t *testing.T) {
-	fd, err := ListenUDP(netip.MustParseAddrPort("[::]:0"), UDPOptions{})
+	fd, err := ListenUDP(netip.MustParseAddrPort("[::]:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	// Both wildcards of one port can be had.
-	fd4, err := ListenUDP(netip.AddrPortFrom(netip.IPv4Unspecified(), LocalAddr(fd).Port()), UDPOptions{})
+	fd4, err := ListenUDP(netip.AddrPortFrom(netip.IPv4Unspecified(), LocalAddr(fd).Port()))
 	if err != nil {
 		t.Fatal(err)
 	}
