@@ -306,3 +306,17 @@ func TestFatesHaveNames(t *testing.T) {
 		t.Error("fate 99 has a name")
 	}
 }
+
+// The full number without the race detector, a tenth with it, and never none.
+func TestRounds(t *testing.T) {
+	want := 3000
+	if raceDetector {
+		want = 300
+	}
+	if got := Rounds(3000); got != want {
+		t.Errorf("%d rounds of 3000, want %d", got, want)
+	}
+	if got := Rounds(1); got != 1 {
+		t.Errorf("%d rounds of one", got)
+	}
+}

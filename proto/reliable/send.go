@@ -7,9 +7,7 @@ import (
 	"adit/proto/l2tp"
 )
 
-// headerLen is the length of a control message's header, RFC 2661 section 3.1:
-// flags and version, Length, Tunnel ID, Session ID, Ns and Nr.
-const headerLen = 12
+const headerLen = l2tp.ControlHeaderLen
 
 // maxPayload is what the 16-bit Length field leaves for the payload.
 const maxPayload = 0xffff - headerLen

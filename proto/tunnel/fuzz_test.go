@@ -1,6 +1,8 @@
 package tunnel
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,13 +28,13 @@ func (f *fuzzer) bytes(n int) []byte {
 	return b
 }
 
-// session picks a Session ID: mostly one that is there.
+// session picks a Session ID: mostly one that is there, and the same one each
+// time the same input is run.
 func (f *fuzzer) session(t *Tunnel) uint16 {
 	n := int(f.byte())
-	if n < 200 {
-		for id := range t.sessions {
-			return id
-		}
+	if n < 200 && len(t.sessions) > 0 {
+		ids := slices.Sorted(maps.Keys(t.sessions))
+		return ids[n%len(ids)]
 	}
 	return uint16(n)
 }
