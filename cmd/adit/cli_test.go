@@ -406,7 +406,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%d is %s, want %s", n, got, want)
 		}
 	}
-	if got := clean("a\x1b]0;x\x07\n\u009bé\ufffd"); got != "a?]0;x???é?" {
+	if got := clean("a\x1b]0;x\x07\n\u009bé\ufffd\u202e"); got != "a?]0;x???é??" {
 		t.Errorf("clean gives %q", got)
 	}
 }

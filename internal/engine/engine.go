@@ -201,6 +201,9 @@ func (e *Engine) Listeners() []netip.AddrPort {
 // outcome comes through spec.Handler, unless Dial returns an error: ErrLimit,
 // ErrClosed, or those of kernel.ListenUDP.
 func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
+	// The peer's packets will come with the number, and have to look the same.
+	local = netip.AddrPortFrom(kernel.WithNumericZone(local.Addr()), local.Port())
+	peer = netip.AddrPortFrom(kernel.WithNumericZone(peer.Addr()), peer.Port())
 	sock, err := e.socketFor(local, spec.Name)
 	if err != nil {
 		return err

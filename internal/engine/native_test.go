@@ -293,3 +293,33 @@ func TestCloseFreesDescriptors(t *testing.T) {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }
+
+// TestLinkLocalByName dials an address whose zone is an interface's name, as
+// people write it; packets come with its number.
+func TestLinkLocalByName(t *testing.T) {
+	addr := linkLocal(t)
+	lns, lac := newRealNode(t, "lns"), newRealNode(t, "lac")
+	to := netip.AddrPortFrom(addr, lns.listen(t, "::").Port())
+	must(t, lac.Dial(netip.AddrPortFrom(netip.IPv6Unspecified(), 0), to, testTunnelSpec("lac", lac.role)))
+	lac.await(t, "up")
+	lns.await(t, "up")
+}
+
+// linkLocal is an address of this machine, with its interface's name.
+func linkLocal(t testing.TB) netip.Addr {
+	t.Helper()
+	all, err := net.Interfaces()
+	must(t, err)
+	for _, i := range all {
+		addrs, err := i.Addrs()
+		must(t, err)
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			if err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() && i.Flags&net.FlagUp != 0 {
+				return p.Addr().WithZone(i.Name)
+			}
+		}
+	}
+	t.Skip("this machine has no link-local IPv6 address")
+	return netip.Addr{}
+}

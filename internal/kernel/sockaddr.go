@@ -47,6 +47,16 @@ func scopeID(a netip.Addr) uint32 {
 	return 0
 }
 
+// WithNumericZone returns a with its zone, if it has one, as a number: so it is
+// in the addresses that Datagram and LocalAddr return, while people write an
+// interface's name. An interface that does not exist leaves a as it is.
+func WithNumericZone(a netip.Addr) netip.Addr {
+	if n := scopeID(a); n != 0 {
+		return a.WithZone(strconv.FormatUint(uint64(n), 10))
+	}
+	return a
+}
+
 // sockaddr is the address as x/sys takes it.
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	ip := a.Addr().Unmap()

@@ -3,6 +3,8 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -229,4 +231,26 @@ func TestIPv6ListenerTakesNoIPv4(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = unix.Close(fd4)
+}
+
+func TestWithNumericZone(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Skipf("this machine has no lo: %v", err)
+	}
+	for in, want := range map[string]string{
+		"fe80::1%lo":          fmt.Sprintf("fe80::1%%%d", lo.Index),
+		"fe80::1%7":           "fe80::1%7",
+		"fe80::1%nosuchiface": "fe80::1%nosuchiface",
+		"fe80::1":             "fe80::1",
+		"2001:db8::1":         "2001:db8::1",
+		"192.0.2.1":           "192.0.2.1",
+	} {
+		if got := WithNumericZone(netip.MustParseAddr(in)).String(); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+	if WithNumericZone(netip.Addr{}).IsValid() {
+		t.Error("the zero Addr became an address")
+	}
 }
