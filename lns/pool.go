@@ -8,74 +8,58 @@ import (
 )
 
 // pool hands out the addresses of a configured pool, each to one call at a
-// time. The lock is held for a few instructions, by any shard.
+// time: first those that nobody has had, then those that were given back, the
+// one that has rested longest first. No call searches it, however large it is:
+// the lock is held for a few instructions, by any shard.
 type pool struct {
 	mu     sync.Mutex
-	ranges []config.Range
+	ranges []config.Range // the rest of what nobody has had
+	freed  []netip.Addr   // in the order of their coming back
 	inUse  map[netip.Addr]bool
-	// The walk goes on from here, so that a freed address rests for as long as
-	// the pool is large before another peer gets it.
-	current int
-	next    netip.Addr
-	size    uint64
 }
 
 func newPool(p *config.Pool) *pool {
-	q := &pool{ranges: p.Ranges, inUse: make(map[netip.Addr]bool)}
-	for _, r := range p.Ranges {
-		q.size += addressCount(r)
-	}
-	if len(q.ranges) > 0 {
-		q.next = q.ranges[0].First
-	}
-	return q
+	return &pool{ranges: append([]config.Range(nil), p.Ranges...), inUse: make(map[netip.Addr]bool)}
 }
 
 // take returns a free address, or false when all are in use. The address skip,
-// our own end of the link, is never handed out.
+// our own end of the link, is not handed out.
 func (p *pool) take(skip netip.Addr) (netip.Addr, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for tried := uint64(0); tried < p.size; tried++ {
-		addr := p.step()
-		if addr != skip && !p.inUse[addr] {
-			p.inUse[addr] = true
-			return addr, true
+	addr, ok := p.next()
+	if ok && addr == skip {
+		addr, ok = p.next()
+		p.freed = append(p.freed, skip) // another profile may have use for it
+	}
+	if ok {
+		p.inUse[addr] = true
+	}
+	return addr, ok
+}
+
+// next takes out the address whose turn it is.
+func (p *pool) next() (addr netip.Addr, ok bool) {
+	switch {
+	case len(p.ranges) > 0:
+		r := &p.ranges[0]
+		addr = r.First
+		if r.First = addr.Next(); addr == r.Last {
+			p.ranges = p.ranges[1:]
 		}
+	case len(p.freed) > 0:
+		addr = p.freed[0]
+		p.freed = p.freed[1:]
 	}
-	return netip.Addr{}, false
+	return addr, addr.IsValid()
 }
 
-// step returns the next address of the walk and moves on.
-func (p *pool) step() netip.Addr {
-	addr := p.next
-	if addr == p.ranges[p.current].Last {
-		p.current = (p.current + 1) % len(p.ranges)
-		p.next = p.ranges[p.current].First
-	} else {
-		p.next = addr.Next()
-	}
-	return addr
-}
-
+// giveBack ends the use of an address. One that is not in use stays as it is.
 func (p *pool) giveBack(addr netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.inUse, addr)
-}
-
-// used returns how many addresses are taken, and of how many.
-func (p *pool) used() (taken int, size uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.inUse), p.size
-}
-
-// addressCount is the number of addresses in r. Pools are IPv4, so it fits.
-func addressCount(r config.Range) uint64 {
-	first, last := r.First.As4(), r.Last.As4()
-	number := func(b [4]byte) uint64 {
-		return uint64(b[0])<<24 | uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3])
+	if p.inUse[addr] {
+		delete(p.inUse, addr)
+		p.freed = append(p.freed, addr)
 	}
-	return number(last) - number(first) + 1
 }

@@ -57,7 +57,49 @@ func TestPoolNeverHandsOutOurOwnAddress(t *testing.T) {
 	if addr, ok := p.take(own); ok {
 		t.Errorf("gave %v, the only one left is our own", addr)
 	}
-	if taken, size := p.used(); taken != 1 || size != 2 {
-		t.Errorf("used: %d of %d", taken, size)
+	if got := p.taken(); got != 1 {
+		t.Errorf("%d are taken", got)
+	}
+	// To a profile with another address of its own it is one like any other.
+	if addr, ok := p.take(netip.Addr{}); !ok || addr != own {
+		t.Errorf("take for another profile: %v, %v", addr, ok)
+	}
+}
+
+// taken is the number of addresses in use.
+func (p *pool) taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.inUse)
+}
+
+// TestPoolGivesTheLongestRested: those that nobody has had come first, then the
+// others in the order in which they came back; and one comes back only once.
+func TestPoolGivesTheLongestRested(t *testing.T) {
+	p := testPool("10.0.0.1", "10.0.0.4", "10.0.0.7", "10.0.0.7")
+	at := func(s string) netip.Addr { return netip.MustParseAddr(s) }
+	for range 4 {
+		p.take(netip.Addr{})
+	}
+	for _, back := range []string{"10.0.0.3", "10.0.0.1", "10.0.0.3", "10.0.0.9"} {
+		p.giveBack(at(back))
+	}
+	for _, want := range []string{"10.0.0.7", "10.0.0.3", "10.0.0.1"} {
+		if got, ok := p.take(netip.Addr{}); !ok || got != at(want) {
+			t.Errorf("%v, %v; want %s", got, ok, want)
+		}
+	}
+	if got, ok := p.take(netip.Addr{}); ok {
+		t.Errorf("gave %v, which is in use or not of the pool", got)
+	}
+}
+
+// TestPoolUpToTheLastAddress: the one after 255.255.255.255 is none.
+func TestPoolUpToTheLastAddress(t *testing.T) {
+	p := testPool("255.255.255.254", "255.255.255.255")
+	for _, want := range []bool{true, true, false} {
+		if addr, ok := p.take(netip.Addr{}); ok != want {
+			t.Errorf("%v, %v", addr, ok)
+		}
 	}
 }
