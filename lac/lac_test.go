@@ -294,7 +294,7 @@ func TestDialErrorIsTriedAgain(t *testing.T) {
 func TestSpec(t *testing.T) {
 	cfg := oneTunnel()
 	cfg.Secret, cfg.Challenge, cfg.HideAVPs = config.Secret("s"), true, true
-	cfg.AcceptOtherAddress, cfg.AllowOutgoing = true, true
+	cfg.AcceptOtherAddress, cfg.AllowOutgoing, cfg.TieBreaker = true, true, true
 	cfg.RemoteHostName = "lns*.example.net"
 	cfg.Profile = &config.Profile{Name: "k", DataPlane: config.DataPlaneKernel}
 	synctest.Test(t, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestSpec(t *testing.T) {
 		}
 		s := specs[true]
 		if string(s.Tunnel.Secret) != "s" || !s.Tunnel.Challenge || !s.Tunnel.HideAVPs || s.Tunnel.HostName != "me" ||
-			s.Tunnel.VendorName != "adit" || s.Tunnel.MaxSessions != 100 || !s.Tunnel.AllowOutgoing || s.Tunnel.AllowIncoming {
+			s.Tunnel.VendorName != "adit" || s.Tunnel.MaxSessions != 100 || !s.Tunnel.AllowOutgoing || s.Tunnel.AllowIncoming || !s.Tunnel.TieBreaker {
 			t.Errorf("%+v", s.Tunnel)
 		}
 		if !s.RemoteHostName("lns7.example.net") || s.RemoteHostName("lns.example.org") {
@@ -315,7 +315,7 @@ func TestSpec(t *testing.T) {
 		if !s.KernelPlane {
 			t.Error("calls of the LNS would be on the kernel plane, but the tunnel gets no socket")
 		}
-		if plain := specs[false]; plain.RemoteHostName != nil || plain.Tunnel.AllowOutgoing || plain.KernelPlane {
+		if plain := specs[false]; plain.RemoteHostName != nil || plain.Tunnel.AllowOutgoing || plain.Tunnel.TieBreaker || plain.KernelPlane {
 			t.Errorf("%+v", plain)
 		}
 		stop()

@@ -95,6 +95,7 @@ func (l *line) spec() *engine.TunnelSpec {
 	}
 	spec.Tunnel.MaxSessions = l.role.cfg.Limits.SessionsPerTunnel
 	spec.Tunnel.AllowOutgoing = l.cfg.AllowOutgoing
+	spec.Tunnel.TieBreaker = l.cfg.TieBreaker
 	spec.KernelPlane = l.cfg.AllowOutgoing && l.role.planes.Kernel(l.cfg.Profile)
 	for _, s := range l.cfg.Sessions {
 		spec.KernelPlane = spec.KernelPlane || l.role.planes.Kernel(s.Profile)

@@ -217,6 +217,10 @@ type Tunnel struct {
 	Challenge bool   // the peer must prove that it has the secret
 	HideAVPs  bool
 
+	// TieBreaker puts a Tie Breaker AVP into our SCCRQ, so that of two tunnels
+	// that both ends begin at one time only one lives, RFC 2661 section 4.4.3.
+	TieBreaker bool
+
 	// AcceptOtherAddress: the answer to our SCCRQ may come from another IP
 	// address than the one that we sent it to. Another port is always let in.
 	AcceptOtherAddress bool

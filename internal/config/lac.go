@@ -21,6 +21,7 @@ func (c *checker) tunnel(at string, raw rawTunnel) *Tunnel {
 		RemoteHostName:     c.pattern(key("remote_host_name"), raw.RemoteHostName),
 		Family:             enum(c, key("family"), raw.Family, familyNames, FamilyAny),
 		HostName:           c.text(key("host_name"), raw.HostName, c.cfg.HostName),
+		TieBreaker:         yes(raw.TieBreaker, false),
 		AcceptOtherAddress: yes(raw.AcceptOtherAddress, false),
 		AllowOutgoing:      yes(raw.AllowOutgoing, false),
 		RetryMin:           c.duration(key("retry_min"), raw.RetryMin, time.Second, 100*time.Millisecond, 24*time.Hour),

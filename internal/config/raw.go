@@ -132,6 +132,7 @@ type rawTunnel struct {
 	Local              *string        `toml:"local"`
 	Family             *string        `toml:"family"`
 	HostName           *string        `toml:"host_name"`
+	TieBreaker         *bool          `toml:"tie_breaker"`
 	AcceptOtherAddress *bool          `toml:"accept_other_address"`
 	AllowOutgoing      *bool          `toml:"allow_outgoing"`
 	RetryMin           *time.Duration `toml:"retry_min"`

@@ -143,6 +143,7 @@ host_name = "me"
 secret = "s"
 hide_avps = true
 accept_other_address = true
+tie_breaker = true
 allow_outgoing = true
 retry_min = "3s"
 retry_max = "3s"
@@ -178,7 +179,7 @@ sessions = []
 	}, {
 		Name: "all", RemoteHost: "2001:db8::1", RemotePort: 1702, RemoteHostName: "lns?",
 		LocalAddress: netip.MustParseAddr("2001:db8::2"), LocalPort: 1701, Family: FamilyIPv6,
-		HostName: "me", Secret: Secret("s"), Challenge: true, HideAVPs: true, AcceptOtherAddress: true, AllowOutgoing: true,
+		HostName: "me", Secret: Secret("s"), Challenge: true, HideAVPs: true, AcceptOtherAddress: true, TieBreaker: true, AllowOutgoing: true,
 		RetryMin: 3 * time.Second, RetryMax: 3 * time.Second, Profile: cfg.Profiles["x"], ControlChannel: mine,
 		Sessions: []*Session{
 			{Name: "1", Count: 3, Profile: cfg.Profiles["x"], CalledNumber: "1", CallingNumber: "2", SubAddress: "3",

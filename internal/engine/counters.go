@@ -18,17 +18,16 @@ const (
 	SendFailed                        // the kernel refused a packet (retransmission covers control)
 	DropShort                         // shorter than its header, or a header no message may have
 	DropVersion                       // L2F, L2TPv3, or no version that exists
-	DropMalformed                     // a control message that does not parse, outside any tunnel
 	DropUnknownTunnel                 // no tunnel has that ID
 	DropUnknownSession                // no session has that ID
 	DropWrongPeer                     // the tunnel exists, the sender is not its peer
 	DropInboxFull                     // more control messages than the shard could take
-	DropNotSCCRQ                      // Tunnel ID 0, but no SCCRQ
+	DropNotSCCRQ                      // Tunnel ID 0, but no SCCRQ, or none whose host name can be read
 	DropKernelPlane                   // a data message for the kernel plane that came to userspace
 	DropControlState                  // ignored by the state machine (duplicate, wrong state, ...)
 	RefusedPeer                       // SCCRQ of a peer that no configuration matches
 	RefusedLimit                      // SCCRQ above a limit
-	RefusedParse                      // SCCRQ that section 4.1 says to refuse
+	RefusedParse                      // SCCRQ so malformed that not even a StopCCN can answer it
 	TieLost                           // our SCCRQ withdrawn in favour of the peer's
 	TieWon                            // the peer's SCCRQ ignored in favour of ours
 	TunnelsAccepted                   // tunnels begun by a peer
@@ -42,7 +41,7 @@ const (
 
 var counterNames = [numCounters]string{
 	"control_received", "control_sent", "data_received", "data_sent", "send_failed",
-	"drop_short", "drop_version", "drop_malformed", "drop_unknown_tunnel", "drop_unknown_session",
+	"drop_short", "drop_version", "drop_unknown_tunnel", "drop_unknown_session",
 	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_kernel_plane",
 	"drop_control_state", "refused_peer", "refused_limit", "refused_parse", "tie_lost", "tie_won",
 	"tunnels_accepted", "tunnels_dialled", "tunnels_failed", "calls_up", "calls_failed", "bridge_failed",
