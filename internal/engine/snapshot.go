@@ -98,7 +98,7 @@ func (c *Call) info() CallInfo {
 		i.Name, i.Profile, i.Kind = c.spec.Name, c.spec.Profile, c.spec.Bridge.Kind
 	}
 	if c.bridge != nil {
-		i.Served = true
+		i.Served, i.Kind = true, c.bridge.Kind()
 		i.Bridge, i.Stats = c.bridge.Info(), c.bridge.Stats()
 	}
 	if d := c.data; d != nil {
