@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"sort"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"adit/internal/config"
 	"adit/internal/control"
 	"adit/internal/engine"
+	"adit/internal/kernel"
 	"adit/lac"
 	"adit/lns"
 	"adit/pppbridge"
@@ -65,12 +67,8 @@ func newEngine(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*e
 
 // serve opens the sockets, begins to dial, and answers the control socket.
 func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
-	for _, l := range d.cfg.Listen {
-		bound, err := d.engine.Listen(l.Address)
-		if err != nil {
-			return err
-		}
-		log.WithField("address", bound.String()).Info("listening")
+	if err := listen(d.cfg.Listen, d.engine.Listen, log); err != nil {
+		return err
 	}
 	socket, err := control.Listen(d.cfg.Control.Socket, d.cfg.Control.Group)
 	if err != nil {
@@ -81,6 +79,27 @@ func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
 	lac.Start(ctx, d.cfg, d.engine, d.planes, log)
 	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
 	return control.NewServer(d, complaints).Serve(ctx, socket)
+}
+
+// listen opens the addresses on which tunnels are accepted.
+func listen(all []config.Listen, open func(netip.AddrPort) (netip.AddrPort, error), log *logrus.Entry) error {
+	opened := 0
+	for _, l := range all {
+		bound, err := open(l.Address)
+		if l.Default && errors.Is(err, kernel.ErrNotSupported) {
+			log.WithField("address", l.Address.String()).Info("not listening: this machine has no such version of IP")
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		opened++
+		log.WithField("address", bound.String()).Info("listening")
+	}
+	if opened == 0 && len(all) > 0 {
+		return errors.New("this machine has neither IPv4 nor IPv6 to listen on")
+	}
+	return nil
 }
 
 // shards is the largest power of two that the processors can keep busy.

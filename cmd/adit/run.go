@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -15,7 +18,7 @@ func runCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground",
-		Long: `Run the daemon in the foreground until SIGTERM or SIGINT. The log goes to
+		Long: `Run the daemon in the foreground until SIGTERM, SIGINT or SIGHUP. The log goes to
 standard error, in the format and from the level that [log] in the
 configuration says; --json asks for JSON whatever it says. --socket stands in
 for control.socket.`,
@@ -25,6 +28,10 @@ for control.socket.`,
 			if err != nil {
 				return err
 			}
+			// Whoever reads the log may go away; by default the next line would
+			// end the daemon. A handler, and not signal.Ignore, because pppd
+			// and its scripts would inherit that.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 			log := newLog(cfg.Log, c.ErrOrStderr())
 			for _, w := range cfg.Warnings {
 				log.Warn(w.Error())

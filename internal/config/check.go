@@ -151,8 +151,8 @@ func (c *checker) checkListen(raw *rawConfig) {
 	if len(raw.Listen) == 0 {
 		if len(raw.LNS.Peers) > 0 {
 			c.cfg.Listen = []Listen{
-				{netip.AddrPortFrom(netip.IPv4Unspecified(), defaultPort)},
-				{netip.AddrPortFrom(netip.IPv6Unspecified(), defaultPort)},
+				{netip.AddrPortFrom(netip.IPv4Unspecified(), defaultPort), true},
+				{netip.AddrPortFrom(netip.IPv6Unspecified(), defaultPort), true},
 			}
 		}
 		return
@@ -178,7 +178,7 @@ func (c *checker) checkListen(raw *rawConfig) {
 			continue
 		}
 		seen[addr] = at
-		c.cfg.Listen = append(c.cfg.Listen, Listen{addr})
+		c.cfg.Listen = append(c.cfg.Listen, Listen{Address: addr})
 	}
 }
 

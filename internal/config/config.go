@@ -66,6 +66,9 @@ type Control struct {
 // Listen is one address on which tunnels are accepted.
 type Listen struct {
 	Address netip.AddrPort
+	// Default: nobody asked for the address, so a machine that has no IP of its
+	// version may do without it.
+	Default bool
 }
 
 // Limits bound what the whole daemon holds, so that nobody can make it eat all

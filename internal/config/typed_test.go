@@ -75,7 +75,7 @@ secret_file = "key"
 	if cc.MaxRetransmits != 7 || cc.HelloInterval != 20*time.Second {
 		t.Errorf("the defaults are %+v", cc)
 	}
-	listen := []Listen{{netip.MustParseAddrPort("0.0.0.0:1701")}, {netip.MustParseAddrPort("[::]:1701")}}
+	listen := []Listen{{netip.MustParseAddrPort("0.0.0.0:1701"), true}, {netip.MustParseAddrPort("[::]:1701"), true}}
 	if diff := cmp.Diff(listen, cfg.Listen, comparers); diff != "" {
 		t.Errorf("listen (-want +got):\n%s", diff)
 	}
