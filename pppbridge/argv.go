@@ -54,6 +54,8 @@ func arguments(path string, s *Spec) []string {
 		argv = append(argv, "sync", "novj", "noccp", "nopcomp", "noaccomp", "local", "nocrtscts", "nolock")
 	case PPPDAsync:
 		argv = append(argv, "local", "nocrtscts", "nolock")
+	case Discard:
+		// There is no pppd.
 	}
 	return argv
 }

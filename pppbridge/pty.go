@@ -82,7 +82,7 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 		out:   make([]byte, Headroom+MaxFrame+2),
 		queue: make([]byte, 0, queueSize),
 	}
-	if err := f.needPacers(); err != nil {
+	if err = f.needPacers(); err != nil {
 		pty.Close()
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func Listen(path, group string) (net.Listener, error) {
 		return nil, wrap(err)
 	}
 	defer unlock()
-	if err := removeStale(path); err != nil {
+	if err = removeStale(path); err != nil {
 		return nil, wrap(err)
 	}
 	l, err := bindPrivate(path, gid)
