@@ -51,9 +51,6 @@ func (l *line) dial() {
 		return
 	}
 	local := netip.AddrPortFrom(l.cfg.LocalAddress, l.cfg.LocalPort)
-	if !local.Addr().IsValid() {
-		local = netip.AddrPortFrom(wildcard(peer.Addr()), l.cfg.LocalPort)
-	}
 	l.log.WithFields(logrus.Fields{"peer": peer.String(), "attempt": l.failures + 1}).Info("dialling")
 	if err := l.role.engine.Dial(local, peer, l.spec()); err != nil {
 		if ctx.Err() == nil {
@@ -169,12 +166,4 @@ func (l *line) wanted() []engine.Wanted {
 		}
 	}
 	return all
-}
-
-// wildcard is the address to bind when none is configured.
-func wildcard(peer netip.Addr) netip.Addr {
-	if peer.Is4() {
-		return netip.IPv4Unspecified()
-	}
-	return netip.IPv6Unspecified()
 }

@@ -157,7 +157,7 @@ func (r *Role) assign(spec *engine.CallSpec, profile *config.Profile) bool {
 		return true
 	}
 	pool := r.pools[profile.Pool]
-	addr, ok := pool.take(profile.LocalAddress)
+	addr, ok := pool.take()
 	if !ok {
 		return false
 	}

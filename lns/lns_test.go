@@ -85,7 +85,7 @@ func (o *output) has(s string) bool {
 func testConfig() *config.Config {
 	cfg := &config.Config{HostName: "lns.test", VendorName: "adit", Pools: map[string]*config.Pool{}}
 	cfg.Limits = config.Limits{Tunnels: 100, Sessions: 100, HalfOpen: 100, TunnelsPerPeer: 100, SessionsPerTunnel: 50}
-	pool := &config.Pool{Name: "small", Ranges: []config.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.0.0.3")}}}
+	pool := &config.Pool{Name: "small", Ranges: []config.Range{{First: netip.MustParseAddr("10.0.0.2"), Last: netip.MustParseAddr("10.0.0.3")}}}
 	cfg.Pools[pool.Name] = pool
 	profile := &config.Profile{Name: "p", PPP: config.PPPDiscard, LocalAddress: netip.MustParseAddr("10.0.0.1"), Pool: pool}
 	cfg.LNS.Peers = []*config.Peer{
@@ -207,7 +207,7 @@ func TestMaxTunnels(t *testing.T) {
 	await[up](t, b.caller)
 }
 
-// TestPoolAndMaxSessions: the pool has two addresses besides our own,
+// TestPoolAndMaxSessions: the pool has two addresses,
 // max_sessions is three; what ends gives back.
 func TestPoolAndMaxSessions(t *testing.T) {
 	cfg := testConfig()

@@ -22,24 +22,11 @@ func newPool(p *config.Pool) *pool {
 	return &pool{ranges: append([]config.Range(nil), p.Ranges...), inUse: make(map[netip.Addr]bool)}
 }
 
-// take returns a free address, or false when all are in use. The address skip,
-// our own end of the link, is not handed out.
-func (p *pool) take(skip netip.Addr) (netip.Addr, bool) {
+// take returns a free address, or false when all are in use. Our own end of the
+// link is not among them: the configuration may not have it in a pool.
+func (p *pool) take() (addr netip.Addr, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	addr, ok := p.next()
-	if ok && addr == skip {
-		addr, ok = p.next()
-		p.freed = append(p.freed, skip) // another profile may have use for it
-	}
-	if ok {
-		p.inUse[addr] = true
-	}
-	return addr, ok
-}
-
-// next takes out the address whose turn it is.
-func (p *pool) next() (addr netip.Addr, ok bool) {
 	switch {
 	case len(p.ranges) > 0:
 		r := &p.ranges[0]
@@ -50,8 +37,11 @@ func (p *pool) next() (addr netip.Addr, ok bool) {
 	case len(p.freed) > 0:
 		addr = p.freed[0]
 		p.freed = p.freed[1:]
+	default:
+		return addr, false
 	}
-	return addr, addr.IsValid()
+	p.inUse[addr] = true
+	return addr, true
 }
 
 // giveBack ends the use of an address. One that is not in use stays as it is.

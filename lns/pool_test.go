@@ -19,7 +19,7 @@ func TestPoolHandsOutEveryAddressOnce(t *testing.T) {
 	p := testPool("10.0.0.254", "10.0.1.1", "10.9.9.9", "10.9.9.9")
 	got := map[netip.Addr]bool{}
 	for range 5 {
-		addr, ok := p.take(netip.Addr{})
+		addr, ok := p.take()
 		if !ok || got[addr] {
 			t.Fatalf("take: %v, %v after %v", addr, ok, got)
 		}
@@ -30,39 +30,21 @@ func TestPoolHandsOutEveryAddressOnce(t *testing.T) {
 			t.Errorf("%s was never handed out", want)
 		}
 	}
-	if addr, ok := p.take(netip.Addr{}); ok {
+	if addr, ok := p.take(); ok {
 		t.Errorf("an exhausted pool gave %v", addr)
 	}
 }
 
 func TestPoolLetsAFreedAddressRest(t *testing.T) {
 	p := testPool("10.0.0.1", "10.0.0.3")
-	first, _ := p.take(netip.Addr{})
+	first, _ := p.take()
 	p.giveBack(first)
-	if again, _ := p.take(netip.Addr{}); again == first {
+	if again, _ := p.take(); again == first {
 		t.Errorf("%v was handed out twice in a row although others were free", first)
 	}
-	p.take(netip.Addr{})
-	if last, ok := p.take(netip.Addr{}); !ok || last != first {
+	p.take()
+	if last, ok := p.take(); !ok || last != first {
 		t.Errorf("the freed address did not come back: %v, %v", last, ok)
-	}
-}
-
-func TestPoolNeverHandsOutOurOwnAddress(t *testing.T) {
-	p := testPool("10.0.0.1", "10.0.0.2")
-	own := netip.MustParseAddr("10.0.0.1")
-	if addr, ok := p.take(own); !ok || addr == own {
-		t.Fatalf("take: %v, %v", addr, ok)
-	}
-	if addr, ok := p.take(own); ok {
-		t.Errorf("gave %v, the only one left is our own", addr)
-	}
-	if got := p.taken(); got != 1 {
-		t.Errorf("%d are taken", got)
-	}
-	// To a profile with another address of its own it is one like any other.
-	if addr, ok := p.take(netip.Addr{}); !ok || addr != own {
-		t.Errorf("take for another profile: %v, %v", addr, ok)
 	}
 }
 
@@ -79,17 +61,17 @@ func TestPoolGivesTheLongestRested(t *testing.T) {
 	p := testPool("10.0.0.1", "10.0.0.4", "10.0.0.7", "10.0.0.7")
 	at := func(s string) netip.Addr { return netip.MustParseAddr(s) }
 	for range 4 {
-		p.take(netip.Addr{})
+		p.take()
 	}
 	for _, back := range []string{"10.0.0.3", "10.0.0.1", "10.0.0.3", "10.0.0.9"} {
 		p.giveBack(at(back))
 	}
 	for _, want := range []string{"10.0.0.7", "10.0.0.3", "10.0.0.1"} {
-		if got, ok := p.take(netip.Addr{}); !ok || got != at(want) {
+		if got, ok := p.take(); !ok || got != at(want) {
 			t.Errorf("%v, %v; want %s", got, ok, want)
 		}
 	}
-	if got, ok := p.take(netip.Addr{}); ok {
+	if got, ok := p.take(); ok {
 		t.Errorf("gave %v, which is in use or not of the pool", got)
 	}
 }
@@ -98,7 +80,7 @@ func TestPoolGivesTheLongestRested(t *testing.T) {
 func TestPoolUpToTheLastAddress(t *testing.T) {
 	p := testPool("255.255.255.254", "255.255.255.255")
 	for _, want := range []bool{true, true, false} {
-		if addr, ok := p.take(netip.Addr{}); ok != want {
+		if addr, ok := p.take(); ok != want {
 			t.Errorf("%v, %v", addr, ok)
 		}
 	}

@@ -177,9 +177,19 @@ func (c *checker) checkListen(raw *rawConfig) {
 			c.add(key, "%v is listened on already by %s; take one away", addr, first)
 			continue
 		}
+		for _, other := range c.cfg.Listen {
+			if covers(other.Address, addr) || covers(addr, other.Address) {
+				c.add(key, "%v cannot be had beside %v in %s, because one of them includes the other; take one away", addr, other.Address, seen[other.Address])
+			}
+		}
 		seen[addr] = at
 		c.cfg.Listen = append(c.cfg.Listen, Listen{Address: addr})
 	}
+}
+
+// covers says that a is the wildcard of b's family, at its port.
+func covers(a, b netip.AddrPort) bool {
+	return a != b && a.Addr().IsUnspecified() && a.Addr().Is4() == b.Addr().Is4() && a.Port() == b.Port() && a.Port() != 0
 }
 
 // parseAddrPort reads "address", "address:port" or "[address]:port".

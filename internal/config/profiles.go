@@ -42,6 +42,7 @@ func (c *checker) profile(name string, raw rawProfile) *Profile {
 	}
 	if raw.MTU != nil {
 		p.MTU = c.number(key("mtu"), raw.MTU, 0, 128, 16384)
+		c.checkMTU(key("mtu"), p)
 	}
 	if raw.PPPDOptionsFile != nil {
 		p.PPPDOptionsFile = c.optionsFile(key("pppd_options_file"), *raw.PPPDOptionsFile)
@@ -53,6 +54,24 @@ func (c *checker) profile(name string, raw rawProfile) *Profile {
 		}
 	}
 	return p
+}
+
+// The largest packets that pass between us and a pppd behind a pseudo-terminal,
+// in octets; what is larger would be dropped without a word.
+const (
+	maxMTUAsync = 2000
+	maxMTUSync  = 1788
+)
+
+// checkMTU sees that a packet of the MTU passes wherever the profile may lead.
+func (c *checker) checkMTU(key string, p *Profile) {
+	most, where := maxMTUAsync, "the userspace data plane"
+	if p.PTY == PTYSync {
+		most, where = maxMTUSync, `pty = "sync"`
+	}
+	if p.PPP != PPPDiscard && p.DataPlane != DataPlaneKernel && p.MTU > most {
+		c.add(key, `is %d, and %s takes %d at most; make it less, or write dataplane = "kernel"`, p.MTU, where, most)
+	}
 }
 
 // localAddress reads our end's address, which no pool may give to a peer.

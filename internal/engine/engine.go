@@ -197,10 +197,14 @@ func (e *Engine) Listeners() []netip.AddrPort {
 	return all
 }
 
-// Dial begins a tunnel to peer from the address local, whose port may be 0. The
+// Dial begins a tunnel to peer from the address local. The zero Addr and port 0
+// in it are the kernel's choice; the port is then one of the spec's Name. The
 // outcome comes through spec.Handler, unless Dial returns an error: ErrLimit,
 // ErrClosed, or those of kernel.ListenUDP.
 func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
+	if !local.Addr().IsValid() {
+		local = netip.AddrPortFrom(wildcard(peer.Addr()), local.Port())
+	}
 	// The peer's packets will come with the number, and have to look the same.
 	local = netip.AddrPortFrom(kernel.WithNumericZone(local.Addr()), local.Port())
 	peer = netip.AddrPortFrom(kernel.WithNumericZone(peer.Addr()), peer.Port())

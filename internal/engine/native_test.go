@@ -300,7 +300,7 @@ func TestLinkLocalByName(t *testing.T) {
 	addr := linkLocal(t)
 	lns, lac := newRealNode(t, "lns"), newRealNode(t, "lac")
 	to := netip.AddrPortFrom(addr, lns.listen(t, "::").Port())
-	must(t, lac.Dial(netip.AddrPortFrom(netip.IPv6Unspecified(), 0), to, testTunnelSpec("lac", lac.role)))
+	must(t, lac.Dial(netip.AddrPort{}, to, testTunnelSpec("lac", lac.role)))
 	lac.await(t, "up")
 	lns.await(t, "up")
 }

@@ -42,7 +42,11 @@ type socket struct {
 	reader *reader
 	fd     int
 	handle kernel.Handle
-	out    *kernel.SendBatch // data messages on their way out; shared sockets only
+	// out is data messages on their way out. It has some 160 KiB, so it is made
+	// with the first of them: a tunnel that we dial has a socket of its own, and
+	// on the kernel plane nothing passes here. It belongs to the goroutine of
+	// the bridges.
+	out *kernel.SendBatch
 }
 
 // openSocket opens a shared socket.
@@ -51,7 +55,7 @@ func openSocket(e *Engine, r *reader, addr netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{reader: r, fd: fd, out: kernel.NewSendBatch(fd, batchSize)}
+	s := &socket{reader: r, fd: fd}
 	s.port = &port{engine: e, via: s, local: kernel.LocalAddr(fd), holding: &r.holding}
 	if s.handle, err = r.poller.Add(fd, kernel.Readable, s); err != nil {
 		closeFD(fd)
@@ -108,6 +112,9 @@ func (s *socket) send(packet []byte, path *Path) error {
 
 // sendData is transport.
 func (s *socket) sendData(packet []byte, path *Path) {
+	if s.out == nil {
+		s.out = kernel.NewSendBatch(s.fd, batchSize)
+	}
 	if s.out.Add(packet, path.Local.Addr(), path.Peer) {
 		s.flush()
 	}
@@ -115,6 +122,9 @@ func (s *socket) sendData(packet []byte, path *Path) {
 
 // flush is transport.
 func (s *socket) flush() {
+	if s.out == nil {
+		return
+	}
 	sent, failed := s.out.Flush()
 	s.engine.counters.add(DataSent, uint64(sent))
 	s.engine.counters.add(SendFailed, uint64(failed))
