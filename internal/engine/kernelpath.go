@@ -41,6 +41,17 @@ func (e *Engine) takePath(t *Tunnel) error {
 	return nil
 }
 
+// yieldPath undoes takePath: the kernel did not take the tunnel, and may take
+// another one.
+func (e *Engine) yieldPath(t *Tunnel) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if use := e.pathUse(t); use.owner == t.slot {
+		use.owner = nil
+		use.others = append(use.others, t.slot)
+	}
+}
+
 // sharePath notes that t has sessions on its path without the kernel.
 func (e *Engine) sharePath(t *Tunnel) {
 	e.mu.Lock()

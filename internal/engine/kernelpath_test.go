@@ -4,6 +4,10 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"adit/pppbridge"
 )
 
 // pathTunnel is a tunnel with no more than takePath and its kin look at.
@@ -36,10 +40,44 @@ func TestOneTunnelOfAPathHasTheKernel(t *testing.T) {
 	if err := e.takePath(second); err != nil {
 		t.Errorf("after the first tunnel is down: %v", err)
 	}
+	e.yieldPath(second)
+	e.yieldPath(second)
+	if err := e.takePath(first); err != nil {
+		t.Errorf("after the kernel did not take the second tunnel: %v", err)
+	}
+	e.leavePath(first)
 	e.leavePath(second)
 	e.leavePath(elsewhere)
 	if len(e.paths) != 0 {
 		t.Errorf("%d paths are remembered without a tunnel", len(e.paths))
+	}
+}
+
+// TestUserspaceStandsIn: where the kernel does not take a tunnel, its calls go
+// by userspace if the profile leaves the choice, and are refused if not. These
+// tunnels have no socket that the kernel could take.
+func TestUserspaceStandsIn(t *testing.T) {
+	discard := pppbridge.Discard
+	for _, userspace := range []*pppbridge.Kind{&discard, nil} {
+		synctest.Test(t, func(t *testing.T) {
+			_, lac, lns := pair(t)
+			lns.role.callSpec = func() *CallSpec {
+				return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.PPPDKernel}, Userspace: userspace}
+			}
+			lac.dial(t, lnsAddr, nil)
+			lac.role.tunnel(0).PlaceCall(incoming(), lac.role.newCallSpec())
+			time.Sleep(time.Second)
+			synctest.Wait()
+			opened := lns.bridges.list()
+			if userspace == nil {
+				if len(opened) != 0 || lac.role.got().callsDown != 1 || lns.counter(BridgeFailed) != 1 {
+					t.Errorf("%d bridges, %+v", len(opened), lac.role.got())
+				}
+			} else if len(opened) != 1 || opened[0].kind != discard || lac.role.got().callsDown != 0 {
+				t.Errorf("%d bridges, %+v", len(opened), lac.role.got())
+			}
+			closePair(lac, lns)
+		})
 	}
 }
 

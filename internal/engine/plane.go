@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 
 	"adit/internal/kernel"
@@ -32,6 +31,16 @@ func (t *Tunnel) kernelTunnel() (*kernelTunnel, error) {
 	if err := t.shard.engine.takePath(t); err != nil {
 		return nil, err
 	}
+	k, err := t.openKernel(base)
+	if err != nil {
+		t.shard.engine.yieldPath(t)
+		return nil, err
+	}
+	t.kernel = k
+	return k, nil
+}
+
+func (t *Tunnel) openKernel(base *socket) (*kernelTunnel, error) {
 	fd, err := kernel.ConnectedUDP(t.path.Local, t.path.Peer)
 	if err != nil {
 		return nil, err
@@ -47,8 +56,7 @@ func (t *Tunnel) kernelTunnel() (*kernelTunnel, error) {
 		closeFD(fd)
 		return nil, err
 	}
-	t.kernel = &kernelTunnel{socket: socket, management: management}
-	return t.kernel, nil
+	return &kernelTunnel{socket: socket, management: management}, nil
 }
 
 // closeKernel ends the tunnel in the kernel, and with it the sessions there.
@@ -110,7 +118,7 @@ func (t *Tunnel) choosePlane(c *Call, spec *pppbridge.Spec) error {
 		switch {
 		case err == nil:
 			spec.UDP = k.socket.fd
-		case errors.Is(err, errPathTaken) && c.spec.Userspace != nil:
+		case c.spec.Userspace != nil:
 			spec.Kind = *c.spec.Userspace
 			c.log.WithField("bridge", spec.Kind.String()).Warn(err.Error() + ": this session goes by userspace")
 		default:
