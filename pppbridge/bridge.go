@@ -143,6 +143,12 @@ type Spec struct {
 	Peer          netip.AddrPort // of the tunnel; pppd's "ipparam"
 	CallingNumber string         // pppd's "remotenumber"; what of it can be printed
 	UDP           int            // the tunnel's own connected socket, kernel plane only
+
+	// What the LAC negotiated with the remote system before us, RFC 2661 section
+	// 4.4.5; nil if it did not. pppd cannot take it over and negotiates again, as
+	// the RFC allows; it is here for a PPP endpoint that can.
+	ProxyLCP  *l2tp.ProxyLCP
+	ProxyAuth *l2tp.ProxyAuth
 }
 
 // Exit is how a bridge ended.

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
@@ -46,6 +48,35 @@ func TestIncomingCall(t *testing.T) {
 		if err != nil || len(snap.Tunnels) != 1 || len(snap.Calls) != 1 || snap.Calls[0].State != CallUp ||
 			!snap.Calls[0].Served || snap.Calls[0].Bridge.Interface != "ppp7" || snap.Counters["calls_up"] != 1 {
 			t.Errorf("snapshot: %+v, %v", snap, err)
+		}
+		closePair(lac, lns)
+		once(t, lac, lns)
+	})
+}
+
+// RFC 2661 section 4.4.5: "The LAC may have answered the call and negotiated LCP
+// with the remote system, perhaps in order to establish the system's apparent
+// identity. In this case, these AVPs may be included".
+func TestProxyAVPsReachTheBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, lac, lns := pair(t)
+		lac.dial(t, lnsAddr, nil)
+		call := incoming()
+		call.ProxyLCP = &l2tp.ProxyLCP{
+			InitialReceived: []byte{1, 4, 5, 220}, LastSent: []byte{3, 4, 0xc0, 0x23}, LastReceived: []byte{1, 4, 5, 120}}
+		call.ProxyAuth = &l2tp.ProxyAuth{
+			Type: l2tp.ProxyAuthCHAP, Name: "alice", Challenge: []byte("challenge"), ID: 7, Response: []byte("response")}
+		lac.role.tunnel(0).PlaceCall(call, lac.role.newCallSpec())
+		synctest.Wait()
+		at := lns.bridges.list()
+		if len(at) != 1 {
+			t.Fatalf("%d bridges", len(at))
+		}
+		if diff := cmp.Diff(call.ProxyLCP, at[0].spec.ProxyLCP); diff != "" {
+			t.Errorf("proxy LCP: %s", diff)
+		}
+		if diff := cmp.Diff(call.ProxyAuth, at[0].spec.ProxyAuth); diff != "" {
+			t.Errorf("proxy authentication: %s", diff)
 		}
 		closePair(lac, lns)
 		once(t, lac, lns)

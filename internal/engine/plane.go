@@ -79,6 +79,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 	spec.LocalSession, spec.PeerSession = c.ID, c.PeerID
 	spec.Peer = t.path.Peer
 	spec.CallingNumber = c.Params.CallingNumber
+	spec.ProxyLCP, spec.ProxyAuth = c.Params.ProxyLCP, c.Params.ProxyAuth
 	// RFC 2661 section 4.4.4: "If this AVP is present, sequence numbers MUST be
 	// present at all times" (Sequencing Required), whoever sent it.
 	required := c.spec.SequencingRequired || c.Params.SequencingRequired
