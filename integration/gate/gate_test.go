@@ -92,6 +92,26 @@ func TestShare(t *testing.T) {
 	}
 }
 
+func TestOutOfTime(t *testing.T) {
+	// As go 1.26 printed them.
+	const harmless = "fuzz: elapsed: 0s, gathering baseline coverage: 1/1 completed, now fuzzing with 2 workers\n" +
+		"fuzz: elapsed: 1s, execs: 9962 (18201/sec), new interesting: 0 (total: 1)\n" +
+		"--- FAIL: FuzzGood (0.55s)\n    context deadline exceeded\nFAIL\n"
+	const found = "fuzz: elapsed: 0s, minimizing\n--- FAIL: FuzzBad (0.04s)\n    --- FAIL: FuzzBad (0.00s)\n" +
+		"        x_test.go:4: context deadline exceeded\n    \n    Failing input written to testdata/fuzz/FuzzBad/bcc7\nFAIL\n"
+	for text, want := range map[string]bool{
+		harmless: true,
+		found:    false,
+		"--- FAIL: FuzzBad (0.04s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\nFAIL\n": false,
+		harmless + "panic: runtime error\n": false,
+		"":                                   false,
+	} {
+		if got := outOfTime(text); got != want {
+			t.Errorf("%t for %q", got, text)
+		}
+	}
+}
+
 // A module with one good and one bad fuzz target: the bad one is found.
 func TestFuzzFindsWhatIsShallow(t *testing.T) {
 	dir := t.TempDir()
