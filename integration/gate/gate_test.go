@@ -104,7 +104,7 @@ func TestOutOfTime(t *testing.T) {
 		found:    false,
 		"--- FAIL: FuzzBad (0.04s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\nFAIL\n": false,
 		harmless + "panic: runtime error\n": false,
-		"":                                   false,
+		"":                                  false,
 	} {
 		if got := outOfTime(text); got != want {
 			t.Errorf("%t for %q", got, text)
