@@ -98,10 +98,14 @@ func Join(t TB, left, right *NS) Link {
 	t.Helper()
 	n := int(linkCount.Add(1)-1)%254 + 1
 	l := Link{N: n, Left: left.end(n, 1), Right: right.end(n, 2)}
-	host(t, "ip", "link", "add", l.Left.Interface, "netns", left.Name, "type", "veth",
-		"peer", "name", l.Right.Interface, "netns", right.Name)
+	// Born with a name of its own, as the kernel looks for a name's double where
+	// ip runs, too, and parallel tests all make an eth0.
+	born := map[*NS]string{left: fmt.Sprintf("adit%dl", n), right: fmt.Sprintf("adit%dr", n)}
+	host(t, "ip", "link", "add", born[left], "netns", left.Name, "type", "veth",
+		"peer", "name", born[right], "netns", right.Name)
 	for _, e := range []End{l.Left, l.Right} {
 		e.NS.batch(t,
+			fmt.Sprintf("link set %s name %s", born[e.NS], e.Interface),
 			fmt.Sprintf("addr add %s/30 dev %s", e.IPv4, e.Interface),
 			// No duplicate address detection: the address is usable at once.
 			fmt.Sprintf("addr add %s/64 dev %s nodad", e.IPv6, e.Interface),
