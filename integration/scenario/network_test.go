@@ -48,7 +48,9 @@ func TestBadNetwork(t *testing.T) {
 			clients := n.A.PPP(t, limit, 3)
 			n.B.PPP(t, limit, 3)
 			_, peer := clients[0].IPv4()
-			if received, err := n.A.PingCount(peer, 56, 50); err != nil || received < 15 {
+			// 32 are to be expected; but the kernel also discards what it has held
+			// for the whole reorder_timeout, behind a packet that was lost.
+			if received, err := n.A.PingCount(peer, 56, 50); err != nil || received < 5 {
 				t.Errorf("%d of 50 pings were answered through 20 %% loss each way: %v", received, err)
 			}
 			// Packets have to be close together for the network to reorder them,
