@@ -15,11 +15,8 @@ import (
 
 	"adit/internal/kernel"
 	"adit/proto/l2tp"
+	"adit/proto/ppp"
 )
-
-// Headroom is how many octets are free before each frame that a bridge sends,
-// enough for every L2TP data header and then some.
-const Headroom = 32
 
 // MaxFrame bounds a PPP frame in octets, with address, control and protocol.
 // It leaves room for an MRU of 2,000 and an L2TP header in one 2 KiB buffer.
@@ -38,9 +35,19 @@ const (
 	PPPDAsync
 	// PPPDSync is pppd on a PTY with whole frames; see sync.go for its limits.
 	PPPDSync
+	// Builtin is our own PPP endpoint; its packets go to a TUN.
+	Builtin
+	// BuiltinKernel is our own PPP endpoint for the control protocols, and a ppp
+	// interface of the kernel for the packets.
+	BuiltinKernel
+	// Relay passes the frames to another L2TP session.
+	Relay
 )
 
-var kindNames = [...]string{Discard: "discard", PPPDKernel: "pppd/kernel", PPPDAsync: "pppd/pty-async", PPPDSync: "pppd/pty-sync"}
+var kindNames = [...]string{
+	Discard: "discard", PPPDKernel: "pppd/kernel", PPPDAsync: "pppd/pty-async", PPPDSync: "pppd/pty-sync",
+	Builtin: "builtin/tun", BuiltinKernel: "builtin/kernel", Relay: "relay",
+}
 
 // String is the name that people see.
 func (k Kind) String() string {
@@ -51,19 +58,41 @@ func (k Kind) String() string {
 }
 
 // KernelPlane says whether the kernel moves the data of this kind, so that
-// neither Deliver nor SendFrame is ever called.
-func (k Kind) KernelPlane() bool { return k == PPPDKernel }
+// neither Deliver nor Room is ever called.
+func (k Kind) KernelPlane() bool { return k == PPPDKernel || k == BuiltinKernel }
 
 // Frames is the L2TP session, seen from its bridge.
 type Frames interface {
-	// SendFrame sends a PPP frame to the peer: buf[Headroom:], beginning with
-	// address and control as pppd wrote them (RFC 2661 section 3.1 leaves only
-	// flags, escapes and FCS behind). buf[:Headroom] may be overwritten. It is
-	// called in the poller's goroutine, must not block and must not keep buf.
-	SendFrame(buf []byte)
-	// Flush ends a burst of SendFrame calls: what was gathered into a batch
-	// should go now.
-	Flush()
+	// Room makes a data message to the peer and returns the n octets of it that
+	// are the PPP frame, to be written before the burst's next Room or Flush. It
+	// begins with address and control as PPP wrote them (RFC 2661 section 3.1
+	// leaves only flags, escapes and FCS behind). Nil: it is too long, or there is
+	// no way to the peer; that is counted. The messages of one session are made
+	// by one goroutine at a time, the burst's, or their numbers mix.
+	Room(b *Burst, n int) []byte
+}
+
+// Owner is the loop that a session belongs to, seen from a bridge that speaks
+// PPP itself.
+type Owner interface {
+	// Control takes a copy of a PPP control frame to the owner's goroutine, where
+	// Stepper.Control gets it. False: the owner has more of them than it can take,
+	// and the frame is lost, which the owner counts. Any goroutine.
+	Control(frame []byte) bool
+	// Post runs f on the owner's goroutine, soon. False: the owner has ended.
+	Post(f func(now time.Time)) bool
+}
+
+// Stepper is a Bridge that speaks PPP itself. Its methods are called on the
+// owner's goroutine only; the owner looks at Deadline after each call of them and
+// after each function of Owner.Post.
+type Stepper interface {
+	Bridge
+	// Begin starts the negotiation. It is called once, after Open.
+	Begin(now time.Time)
+	Control(now time.Time, frame []byte)
+	Tick(now time.Time)
+	Deadline() time.Time // zero: none
 }
 
 // Bridge is one session's way for PPP frames.
@@ -71,9 +100,9 @@ type Bridge interface {
 	Kind() Kind
 	// Deliver takes a PPP frame from the peer (address and control first, if
 	// the peer sent them). It never blocks: what cannot go at once and does
-	// not fit the bounded queue is dropped and counted. The frame is not kept.
-	// One goroutine at a time calls it, any.
-	Deliver(now time.Time, frame []byte)
+	// not fit the bounded queue is dropped and counted. The frame has to stay as
+	// it is until the burst is flushed. One goroutine at a time calls it, any.
+	Deliver(b *Burst, now time.Time, frame []byte)
 	// SetACCM tells what the LNS negotiated (Set-Link-Info): send is what we
 	// have to escape towards the PPP side, receive what it escapes towards us.
 	// Only an asynchronous PTY cares. Any goroutine.
@@ -84,8 +113,9 @@ type Bridge interface {
 	// Info may be called from any goroutine.
 	Info() Info
 	// Close ends the bridge: pppd gets a SIGTERM and, after StopTimeout, its
-	// whole process group a SIGKILL. It returns at once; OnExit follows, also
-	// after Close. Closing twice does nothing. Any goroutine.
+	// whole process group a SIGKILL; our own endpoint says its Terminate-Request.
+	// It returns at once; OnExit follows, also after Close. Closing twice does
+	// nothing. Any goroutine.
 	Close(reason string)
 }
 
@@ -99,9 +129,13 @@ type Stats struct {
 	DropTooLong     uint64 // in or out: longer than MaxFrame, or than the PTY takes whole
 	DropClosed      uint64 // in: no pppd any more
 	DropBadFCS      uint64 // out: bad FCS, abort, or too short to be a frame
-	DropMalformed   uint64 // out, synchronous: no frame could be made out
 	SplitMerged     uint64 // out, synchronous: frames that came in one piece and were parted
 	LogLinesDropped uint64 // pppd's log lines beyond the rate limit
+
+	DropSource    uint64 // in: the source address is not the subscriber's
+	DropNotUp     uint64 // in or out: the network protocol is not up
+	DropMalformed uint64 // in: no IP packet; out, synchronous: no frame could be made out
+	DropTooBig    uint64 // out: longer than the peer's MRU, answered by ICMP
 	// Kernel is what the kernel counted for the session; nil off the kernel
 	// plane, or when the session is gone there.
 	Kernel *kernel.L2TPStats
@@ -112,6 +146,11 @@ type Info struct {
 	Interface       string // as ppp0; empty until pppd has said it
 	PID             int    // 0: not running
 	LocalIP, PeerIP netip.Addr
+	// What only our own endpoint knows.
+	Phase               string     // of PPP, as "authenticate"
+	User                string     // who the peer showed to be
+	LocalIPv6, PeerIPv6 netip.Addr // link-local
+	Routes              []netip.Prefix
 }
 
 // Spec is all that a bridge needs to know. The role fills in what the profile
@@ -127,6 +166,23 @@ type Spec struct {
 	RemoteIP    netip.Addr
 	MTU, MRU    int    // octets; 0: pppd's own
 	KernelDebug uint32 // mask for the kernel's session, see kernel.PPPoX.SetDebug
+
+	// For our own endpoint, shared by the sessions of a profile. LocalIP and
+	// RemoteIP above come before those of the Grant.
+	Endpoint *ppp.Config
+	Grant    *ppp.Grant
+	// Access decides about the peer; nil: nobody is asked, because the Endpoint
+	// does not demand authentication.
+	Access Access
+	// Interface is the name of an interface of its own for the session, with %d
+	// for a free number. Empty: the TUN that sessions share, or the kernel's name.
+	Interface string
+	// ClampMSS lowers the MSS option of TCP SYNs to what the link can carry.
+	ClampMSS bool
+	// Owner is the session's loop; our own endpoint needs it.
+	Owner Owner
+	// Relay is this session's end of a pair; Kind Relay needs it.
+	Relay *RelayEnd
 
 	// Sequencing, for the kernel plane; elsewhere the engine does it.
 	SendSequence    bool
