@@ -37,6 +37,11 @@ type Config struct {
 	ControlChannel ControlChannel
 
 	PPPD PPPD
+	TUN  TUN
+
+	// Users are those that the built-in PPP endpoint lets in, in the order of
+	// the file. Their names are unique.
+	Users []*User
 
 	Pools    map[string]*Pool
 	Profiles map[string]*Profile
@@ -107,6 +112,25 @@ type PPPD struct {
 	StopTimeout time.Duration // from SIGTERM to SIGKILL; above 0
 }
 
+// TUN is the interface that the sessions of the built-in PPP endpoint share on
+// the userspace data plane.
+type TUN struct {
+	Name   string // of the interface; %d in it is a free number
+	MTU    int    // octets; 1280 to 2000
+	Queues int    // 1 to 64, each with a goroutine of its own beyond the first
+}
+
+// User is a [[users]] block: a peer that the built-in PPP endpoint lets in.
+type User struct {
+	Name     string
+	Password Secret // never empty
+	// Address is what the user gets, IPv4; the zero Addr: one of the profile's
+	// pool. No other user has it and it is in no pool.
+	Address netip.Addr
+	// Routes are the networks behind the user, IPv4 and IPv6, masked.
+	Routes []netip.Prefix
+}
+
 // Pool is a set of IPv4 addresses for peers.
 type Pool struct {
 	Name string
@@ -139,6 +163,49 @@ type Profile struct {
 	ReorderTimeout time.Duration // 0: late frames are dropped and none is held; at most 10 s
 	MTU            int           // octets; 0: pppd's own choice; else 128 to 16384
 	KernelDebug    uint32        // mask of the kernel's L2TP_MSG_* bits, 0 to 15
+
+	Builtin Builtin
+}
+
+// Builtin is what a profile says to the built-in PPP endpoint alone.
+type Builtin struct {
+	// Auth are the authentication protocols of the profile, the one that is
+	// asked for first; nil: the file does not say, and Demanded and Answered
+	// know the default. Empty, not nil: nobody has to show who it is.
+	Auth []Auth
+
+	// DNS and WINS are the servers that a peer is told; IPv4.
+	DNS, WINS  [2]netip.Addr
+	IPv4, IPv6 bool // the network protocols that are opened; one at least
+	MRU        int  // octets, 128 to 2000
+
+	EchoInterval   time.Duration // 0: no Echo-Request is sent
+	EchoFailures   int           // 1 to 100
+	Rechallenge    time.Duration // 0: never
+	Proxy          Proxy
+	Interface      string // of the session, with %d; empty: see etc/adit.toml
+	ClampMSS       bool
+	Routes         []netip.Prefix // sent through the session; the client's end only
+	SessionTimeout time.Duration  // 0: never
+	IdleTimeout    time.Duration  // 0: never
+}
+
+// Demanded are the protocols by which an LNS lets a peer show who it is, the
+// one that it asks for first. PAP is not among the defaults, because it sends
+// the password as it is to whoever asks for it.
+func (b *Builtin) Demanded() []Auth {
+	if b.Auth == nil {
+		return []Auth{AuthMSCHAPv2, AuthCHAPMD5}
+	}
+	return b.Auth
+}
+
+// Answered are the protocols by which a client shows who it is.
+func (b *Builtin) Answered() []Auth {
+	if b.Auth == nil {
+		return []Auth{AuthMSCHAPv2, AuthCHAPMD5, AuthEAP, AuthPAP}
+	}
+	return b.Auth
 }
 
 // LNS says whom we let in.
@@ -260,6 +327,11 @@ type Session struct {
 
 	MinimumBPS uint32 // outgoing only; not above MaximumBPS
 	MaximumBPS uint32 // outgoing only
+
+	// User and Password are who we are to an LNS, for the built-in PPP
+	// endpoint, incoming calls only. Both are there or none.
+	User     string
+	Password Secret
 
 	PPPDOptions []string // after the profile's
 }

@@ -12,7 +12,7 @@ type PPP uint8
 const (
 	PPPAuto    PPP = iota // pppd if it is usable, else the built-in endpoint
 	PPPPPPD               // a spawned pppd
-	PPPBuiltin            // adit's own endpoint; refused by this version
+	PPPBuiltin            // adit's own endpoint
 	PPPDiscard            // nobody: frames are counted and thrown away
 )
 
@@ -46,6 +46,35 @@ const (
 var ptyNames = []string{"async", "sync"}
 
 func (p PTY) String() string { return enumName(ptyNames, int(p)) }
+
+// Auth is an authentication protocol of PPP.
+type Auth uint8
+
+// The authentication protocols.
+const (
+	AuthPAP      Auth = iota // RFC 1334
+	AuthCHAPMD5              // RFC 1994
+	AuthMSCHAPv2             // RFC 2759
+	AuthEAP                  // RFC 3748, with MD5-Challenge
+)
+
+var authNames = []string{"pap", "chap-md5", "mschapv2", "eap"}
+
+func (a Auth) String() string { return enumName(authNames, int(a)) }
+
+// Proxy says what an LNS does about what a LAC negotiated with the peer before
+// it, RFC 2661 section 4.4.5.
+type Proxy uint8
+
+// What to do about proxy LCP and proxy authentication.
+const (
+	ProxyAccept      Proxy = iota // taken over where it satisfies the profile
+	ProxyRenegotiate              // LCP and authentication begin anew always
+)
+
+var proxyNames = []string{"accept", "renegotiate"}
+
+func (p Proxy) String() string { return enumName(proxyNames, int(p)) }
 
 // Sequencing says whether data messages carry Ns and Nr, RFC 2661 section 5.4.
 type Sequencing uint8
