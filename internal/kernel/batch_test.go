@@ -50,6 +50,24 @@ func receive(t *testing.T, fd int, b *RecvBatch, n int) {
 	}
 }
 
+// put writes a datagram into the batch.
+func put(t testing.TB, b *SendBatch, d *Destination, packet []byte) {
+	t.Helper()
+	room := b.Room(d, len(packet))
+	if len(room) != len(packet) || cap(room) != len(packet) {
+		t.Fatalf("room for %d octets of %d (capacity %d)", len(room), len(packet), cap(room))
+	}
+	copy(room, packet)
+}
+
+func wantCounts(t testing.TB, c *SendCounts, sent, failed, tooLong, segmented uint64) {
+	t.Helper()
+	got := [4]uint64{c.Sent.Load(), c.Failed.Load(), c.TooLong.Load(), c.Segmented.Load()}
+	if want := [4]uint64{sent, failed, tooLong, segmented}; got != want {
+		t.Errorf("sent, failed, too long, segmented: %d, want %d", got, want)
+	}
+}
+
 func TestBatchKeepsAddressesAndOctets(t *testing.T) {
 	for _, test := range []struct{ wildcard, second, source string }{
 		{"0.0.0.0:0", "127.0.0.1:0", "127.0.0.2"},
@@ -58,28 +76,26 @@ func TestBatchKeepsAddressesAndOctets(t *testing.T) {
 		t.Run(test.source, func(t *testing.T) {
 			a, b := pair(t, test.wildcard, test.second)
 			peer, source := LocalAddr(b), netip.MustParseAddr(test.source)
-			out := NewSendBatch(a, 8)
-			for i := range 3 {
-				if out.Add(bytes.Repeat([]byte{byte(i)}, 10+i), source, peer) {
-					t.Fatal("a batch of 8 is full after 3")
-				}
+			var counts SendCounts
+			out, to := NewSendBatch(&counts), NewDestination(a, source, peer)
+			for i := range 3 { // each longer than the one before: none merge
+				put(t, out, to, bytes.Repeat([]byte{byte(i)}, 10+i))
 			}
-			if sent, failed := out.Flush(); sent != 3 || failed != 0 {
-				t.Fatalf("sent %d, failed %d", sent, failed)
-			}
+			out.Flush()
+			wantCounts(t, &counts, 3, 0, 0, 0)
 			if err := SendFrom(a, []byte("one more"), source, peer); err != nil {
 				t.Fatal(err)
 			}
 			in := NewRecvBatch(1)
 			for i := range 4 {
 				receive(t, b, in, 1)
-				data, from, to := in.Datagram(0)
+				data, segment, from, to := in.Datagram(0)
 				want := bytes.Repeat([]byte{byte(i)}, 10+i)
 				if i == 3 {
 					want = []byte("one more")
 				}
-				if !bytes.Equal(data, want) {
-					t.Errorf("datagram %d: %x, want %x", i, data, want)
+				if !bytes.Equal(data, want) || segment != len(want) {
+					t.Errorf("datagram %d: %x in pieces of %d, want %x", i, data, segment, want)
 				}
 				if from.Addr() != source || from.Port() != LocalAddr(a).Port() {
 					t.Errorf("datagram %d came from %v, not from %v", i, from, source)
@@ -92,48 +108,38 @@ func TestBatchKeepsAddressesAndOctets(t *testing.T) {
 	}
 }
 
-func TestBatchReportsRefusedDatagrams(t *testing.T) {
+func TestBatchCountsRefusedDatagrams(t *testing.T) {
 	a, b := pair(t, "0.0.0.0:0", "127.0.0.1:0")
-	out := NewSendBatch(a, 3)
+	var counts SendCounts
+	out := NewSendBatch(&counts)
 	// 255.255.255.255 needs SO_BROADCAST: the kernel refuses it with EACCES.
-	refused := netip.MustParseAddrPort("255.255.255.255:9")
-	out.Add([]byte("x"), netip.Addr{}, refused)
-	out.Add([]byte("y"), netip.Addr{}, LocalAddr(b))
-	if !out.Add([]byte("z"), netip.Addr{}, refused) {
-		t.Error("a batch of 3 is not full after 3")
-	}
-	if sent, failed := out.Flush(); sent != 1 || failed != 2 {
-		t.Errorf("sent %d, failed %d; want 1 and 2", sent, failed)
+	refused := NewDestination(a, netip.Addr{}, netip.MustParseAddrPort("255.255.255.255:9"))
+	good := NewDestination(a, netip.Addr{}, LocalAddr(b))
+	put(t, out, refused, []byte("x"))
+	put(t, out, good, []byte("y"))
+	put(t, out, refused, []byte("z"))
+	out.Flush()
+	wantCounts(t, &counts, 1, 2, 0, 0)
+	if got := receiveAll(t, b, 1); got[0] != "y" {
+		t.Errorf("came: %q", got)
 	}
 }
 
-func TestBatchAllocatesNothing(t *testing.T) {
-	for _, test := range []struct{ name, wildcard, second string }{
-		{"IPv4", "0.0.0.0:0", "127.0.0.1:0"},
-		{"IPv6", "[::]:0", "[::1]:0"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			a, b := pair(t, test.wildcard, test.second)
-			peer := LocalAddr(b)
-			out, in := NewSendBatch(a, 4), NewRecvBatch(4)
-			packet := make([]byte, 1400)
-			moved := 0
-			if n := testing.AllocsPerRun(100, func() {
-				for range 4 {
-					out.Add(packet, peer.Addr(), peer)
-				}
-				out.Flush()
-				n, _ := in.Receive(b)
-				for i := range n {
-					data, _, _ := in.Datagram(i)
-					moved += len(data)
-				}
-			}); n != 0 {
-				t.Errorf("%v allocations for 4 datagrams out and in", n)
-			}
-			if moved == 0 {
-				t.Error("nothing was moved")
-			}
-		})
+func TestRoomBounds(t *testing.T) {
+	a, b := pair(t, "0.0.0.0:0", "127.0.0.1:0")
+	var counts SendCounts
+	out, to := NewSendBatch(&counts), NewDestination(a, netip.Addr{}, LocalAddr(b))
+	for _, n := range []int{-1, 0, MaxDatagram + 1, 1 << 40} {
+		if out.Room(to, n) != nil {
+			t.Errorf("room for %d octets", n)
+		}
+	}
+	out.Flush()
+	wantCounts(t, &counts, 0, 0, 4, 0)
+	put(t, out, to, make([]byte, MaxDatagram))
+	out.Flush()
+	wantCounts(t, &counts, 1, 0, 4, 0)
+	if got := receiveAll(t, b, 1); len(got[0]) != MaxDatagram {
+		t.Errorf("%d octets came", len(got[0]))
 	}
 }

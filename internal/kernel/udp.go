@@ -18,6 +18,9 @@ const socketBuffer = 4 << 20
 // datagram was sent to), large buffers; IPv6 sockets take no IPv4. The caller
 // closes it. Port 0 takes a free port, see LocalAddr.
 //
+// Where the kernel can (Linux 5.0), it merges what it receives, see GRO and
+// RecvBatch.Datagram.
+//
 // The error is an *Error: ErrPortInUse, ErrNoAddress and ErrPermission are told
 // apart.
 func ListenUDP(addr netip.AddrPort) (int, error) {
@@ -37,13 +40,23 @@ func ListenUDP(addr netip.AddrPort) (int, error) {
 		_ = unix.Close(fd)
 		return -1, plainError(op, err)
 	}
+	// An older kernel refuses, and each datagram comes by itself.
+	_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 	return fd, nil
+}
+
+// GRO reports whether the kernel merges the datagrams that the socket receives
+// (UDP_GRO).
+func GRO(fd int) bool {
+	on, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO)
+	return err == nil && on != 0
 }
 
 // ConnectedUDP opens a socket of one tunnel: bound to the local address and
 // port (which a socket of ListenUDP may hold too) and connected to the peer, so
 // that the kernel gives it the datagrams of that peer. Like ListenUDP's, it is
-// non-blocking and close-on-exec. Local may be the unspecified address, and its
+// non-blocking and close-on-exec, and it merges nothing: the kernel's L2TP driver
+// takes the data messages before. Local may be the unspecified address, and its
 // port may be 0.
 //
 // Datagrams that arrive between bind and connect may land here or at the

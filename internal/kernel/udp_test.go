@@ -157,7 +157,7 @@ func TestConnectedUDPTakesItsPeer(t *testing.T) {
 			}
 			b := NewRecvBatch(1)
 			receive(t, peer1, b, 1)
-			if _, from, _ := b.Datagram(0); from != at {
+			if _, _, from, _ := b.Datagram(0); from != at {
 				t.Errorf("the answer came from %v", from)
 			}
 		})
@@ -170,7 +170,7 @@ func receiveAll(t *testing.T, fd, n int) (texts []string) {
 	b := NewRecvBatch(1)
 	for range n {
 		receive(t, fd, b, 1)
-		data, _, _ := b.Datagram(0)
+		data, _, _, _ := b.Datagram(0)
 		texts = append(texts, string(data))
 	}
 	return texts
@@ -195,26 +195,26 @@ func TestReceiveAfterConnectionRefused(t *testing.T) {
 }
 
 // Ancillary data is the kernel's, and yet no length in it is trusted.
-func TestPacketInfoOfGarbage(t *testing.T) {
+func TestControlOfGarbage(t *testing.T) {
 	var good [controlSize]byte
 	n := putPacketInfo(&good, netip.MustParseAddr("2001:db8::1"), true)
-	if a, _ := packetInfo(good[:n]); a != netip.MustParseAddr("2001:db8::1") {
-		t.Errorf("own encoding: %v", a)
+	if a := readControl(good[:n]); a.to != netip.MustParseAddr("2001:db8::1") || a.segment != 0 {
+		t.Errorf("own encoding: %+v", a)
 	}
 	n = putPacketInfo(&good, netip.MustParseAddr("192.0.2.9"), false)
-	if a, _ := packetInfo(good[:n]); a != netip.MustParseAddr("192.0.2.9") {
-		t.Errorf("own encoding: %v", a)
+	if a := readControl(good[:n]); a.to != netip.MustParseAddr("192.0.2.9") || a.segment != 0 {
+		t.Errorf("own encoding: %+v", a)
 	}
 	for cut := range n - 4 { // 28 octets are the message, the rest pads
-		if a, _ := packetInfo(good[:cut]); a.IsValid() {
-			t.Errorf("%d octets gave %v", cut, a)
+		if a := readControl(good[:cut]); a.to.IsValid() {
+			t.Errorf("%d octets gave %+v", cut, a)
 		}
 	}
 	for _, length := range []uint64{0, 1, 15, 16, 17, 27, 33, 65, 1 << 40, 1 << 63} {
 		c := good
 		binary.NativeEndian.PutUint64(c[:], length)
-		if a, _ := packetInfo(c[:n]); a.IsValid() {
-			t.Errorf("length %d gave %v", length, a)
+		if a := readControl(c[:n]); a.to.IsValid() {
+			t.Errorf("length %d gave %+v", length, a)
 		}
 	}
 }
