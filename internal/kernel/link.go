@@ -20,7 +20,7 @@ var ErrExists = errors.New("it is there already")
 // Links sets up network interfaces, their addresses and routes, by rtnetlink.
 // It works in the network namespace that it was opened in, whatever the thread's
 // is later. Methods may be called from any goroutine and wait for each other;
-// each is one or two blocking system calls of some 20 us, but of milliseconds
+// each is one or two blocking system calls of some 30 us, but of milliseconds
 // where the kernel is busy with interfaces (RTNL): they belong into a worker, not
 // into a shard's loop.
 type Links struct {
