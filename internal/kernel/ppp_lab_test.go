@@ -98,7 +98,7 @@ func TestLabPPPFrames(t *testing.T) {
 
 	lcp := []byte{0xc0, 0x21, 9, 1, 0, 8, 1, 2, 3, 4}
 	ipcp := []byte{0x80, 0x21, 1, 1, 0, 10, 3, 6, 10, 0, 0, 1}
-	unknown := []byte{0x00, 0x2b, 1, 2, 3, 4}
+	unknown := []byte{0x00, 0x31, 1, 2, 3, 4} // Bridging, which the kernel's PPP does not have
 	passes(t, "LCP before the unit", a.channel, b.channel, lcp)
 	passes(t, "IPCP before the unit", a.channel, b.channel, ipcp)
 	for _, e := range []*labPPP{a, b} {
@@ -116,7 +116,7 @@ func TestLabPPPFrames(t *testing.T) {
 
 	// The short forms that ACFC and PFC allow: on the wire without FF 03, and the
 	// protocol in one octet.
-	short := []byte{0x2b, 1, 2, 3, 4}
+	short := []byte{0x31, 1, 2, 3, 4}
 	if err := a.channel.Write(short); err != nil {
 		t.Fatal(err)
 	}
