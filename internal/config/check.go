@@ -56,8 +56,10 @@ func (c *checker) check(raw *rawConfig) {
 		Path:        c.absolutePath("pppd.path", raw.PPPD.Path, defaultPPPD),
 		StopTimeout: c.duration("pppd.stop_timeout", raw.PPPD.StopTimeout, 5*time.Second, 10*time.Millisecond, time.Minute),
 	}
+	c.checkTUN(raw.TUN)
 	c.checkPools(raw.Pools)
 	c.checkProfiles(raw.Profiles)
+	c.checkUsers(raw.Users)
 	for _, o := range raw.LNS.Outgoing {
 		if o.Peer != nil {
 			c.outgoingPeers = append(c.outgoingPeers, *o.Peer)
@@ -67,6 +69,7 @@ func (c *checker) check(raw *rawConfig) {
 	c.checkOutgoing(raw.LNS.Outgoing)
 	c.checkTunnels(raw.LAC.Tunnels)
 	c.checkListen(raw)
+	c.checkBuiltinUse(raw.Profiles)
 	if len(raw.LNS.Peers) == 0 && len(raw.LAC.Tunnels) == 0 {
 		c.warn("", "nobody may connect and nobody is dialled; add [[lns.peers]] or [[lac.tunnels]]")
 	}

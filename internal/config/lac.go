@@ -170,12 +170,16 @@ func (c *checker) session(at string, raw rawSession, i int, profile *Profile) *S
 			"private_group_id": raw.PrivateGroupID != nil,
 			"tx_speed":         raw.TxSpeed != nil,
 			"rx_speed":         raw.RxSpeed != nil,
+			"user":             raw.User != nil,
+			"password":         raw.Password != nil,
+			"password_file":    raw.PasswordFile != nil,
 		})
 		return s
 	}
 	s.CalledNumber = c.text(key("called_number"), raw.CalledNumber, "")
 	s.TxSpeed = c.speed(key("tx_speed"), raw.TxSpeed, defaultSpeed)
 	s.RxSpeed = c.speed(key("rx_speed"), raw.RxSpeed, 0)
+	c.credentials(at, raw, s)
 	c.foreign(at, "outgoing", map[string]bool{
 		"minimum_bps": raw.MinimumBPS != nil,
 		"maximum_bps": raw.MaximumBPS != nil,

@@ -68,13 +68,14 @@ func TestBadFiles(t *testing.T) {
 			}
 			sys := machine(nil)
 			sys.FS = locked{fstest.MapFS{
-				"cfg/adit.toml":  {Data: document, Mode: 0o600},
-				"cfg/open":       {Data: []byte("x\n"), Mode: 0o644},
-				"secrets/good":   {Data: []byte("x\n"), Mode: 0o600},
-				"secrets/empty":  {Data: []byte("\n"), Mode: 0o600},
-				"secrets/lines":  {Data: []byte("a\nb\n"), Mode: 0o600},
-				"secrets/long":   {Data: make([]byte, maxSecretFile+1), Mode: 0o600},
-				"secrets/locked": {Data: []byte("x"), Mode: 0o600},
+				"cfg/adit.toml":    {Data: document, Mode: 0o600},
+				"cfg/open":         {Data: []byte("x\n"), Mode: 0o644},
+				"secrets/good":     {Data: []byte("x\n"), Mode: 0o600},
+				"secrets/password": {Data: make([]byte, maxPPPName+1), Mode: 0o600},
+				"secrets/empty":    {Data: []byte("\n"), Mode: 0o600},
+				"secrets/lines":    {Data: []byte("a\nb\n"), Mode: 0o600},
+				"secrets/long":     {Data: make([]byte, maxSecretFile+1), Mode: 0o600},
+				"secrets/locked":   {Data: []byte("x"), Mode: 0o600},
 			}, "secrets/locked"}
 			cfg, err := LoadFrom(sys, "/cfg/adit.toml")
 			if err == nil {
@@ -138,7 +139,8 @@ func TestErrorsAreTyped(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	cfg := mustLoad(t, "", nil)
-	def := &Profile{Name: "default"}
+	def := &Profile{Name: "default", Builtin: Builtin{IPv4: true, IPv6: true, MRU: 1400,
+		EchoInterval: 30 * time.Second, EchoFailures: 4, ClampMSS: true}}
 	want := &Config{
 		Path:       "/cfg/adit.toml",
 		HostName:   "host.example",
@@ -154,6 +156,7 @@ func TestDefaults(t *testing.T) {
 			RetransmitCap: 8 * time.Second, MaxRetransmits: 5, AckDelay: 100 * time.Millisecond,
 			HelloInterval: time.Minute, SetupTimeout: time.Minute},
 		PPPD:     PPPD{Path: "/usr/sbin/pppd", StopTimeout: 5 * time.Second},
+		TUN:      TUN{Name: "adit0", MTU: 1500, Queues: 1},
 		Pools:    map[string]*Pool{},
 		Profiles: map[string]*Profile{"default": def},
 		Warnings: Errors{{File: "/cfg/adit.toml", Text: "nobody may connect and nobody is dialled; add [[lns.peers]] or [[lac.tunnels]]"}},

@@ -37,13 +37,12 @@ func (c *checker) profile(name string, raw rawProfile) *Profile {
 		ReorderTimeout: c.duration(key("reorder_timeout"), raw.ReorderTimeout, 0, 0, 10*time.Second),
 		KernelDebug:    uint32(c.number(key("kernel_debug"), raw.KernelDebug, 0, 0, 15)),
 	}
-	if p.PPP == PPPBuiltin {
-		c.add(key("ppp"), `the built-in PPP endpoint is not in this version; write "pppd" or "auto"`)
-	}
 	if raw.MTU != nil {
 		p.MTU = c.number(key("mtu"), raw.MTU, 0, 128, 16384)
-		c.checkMTU(key("mtu"), p)
+		c.checkMTU(key("mtu"), p, p.MTU)
 	}
+	c.builtin(at, raw.rawBuiltin, p)
+	c.unused(at, raw, p)
 	if raw.PPPDOptionsFile != nil {
 		p.PPPDOptionsFile = c.optionsFile(key("pppd_options_file"), *raw.PPPDOptionsFile)
 	}
@@ -57,20 +56,21 @@ func (c *checker) profile(name string, raw rawProfile) *Profile {
 }
 
 // The largest packets that pass between us and a pppd behind a pseudo-terminal,
-// in octets; what is larger would be dropped without a word.
+// and through the built-in endpoint, in octets; what is larger would be dropped
+// without a word.
 const (
 	maxMTUAsync = 2000
 	maxMTUSync  = 1788
 )
 
 // checkMTU sees that a packet of the MTU passes wherever the profile may lead.
-func (c *checker) checkMTU(key string, p *Profile) {
+func (c *checker) checkMTU(key string, p *Profile, octets int) {
 	most, where := maxMTUAsync, "the userspace data plane"
-	if p.PTY == PTYSync {
+	if p.PTY == PTYSync && p.PPP != PPPBuiltin {
 		most, where = maxMTUSync, `pty = "sync"`
 	}
-	if p.PPP != PPPDiscard && p.DataPlane != DataPlaneKernel && p.MTU > most {
-		c.add(key, `is %d, and %s takes %d at most; make it less, or write dataplane = "kernel"`, p.MTU, where, most)
+	if p.PPP != PPPDiscard && p.DataPlane != DataPlaneKernel && octets > most {
+		c.add(key, `is %d, and %s takes %d at most; make it less, or write dataplane = "kernel"`, octets, where, most)
 	}
 }
 

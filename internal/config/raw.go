@@ -15,6 +15,8 @@ type rawConfig struct {
 	Limits         rawLimits             `toml:"limits"`
 	ControlChannel rawControlChannel     `toml:"control_channel"`
 	PPPD           rawPPPD               `toml:"pppd"`
+	TUN            rawTUN                `toml:"tun"`
+	Users          []rawUser             `toml:"users"`
 	Pools          map[string]rawPool    `toml:"pools"`
 	Profiles       map[string]rawProfile `toml:"profiles"`
 	LNS            rawLNS                `toml:"lns"`
@@ -59,11 +61,33 @@ type rawPPPD struct {
 	StopTimeout *time.Duration `toml:"stop_timeout"`
 }
 
+type rawTUN struct {
+	Name   *string `toml:"name"`
+	MTU    *int64  `toml:"mtu"`
+	Queues *int64  `toml:"queues"`
+}
+
+type rawUser struct {
+	rawPassword
+
+	Name    *string  `toml:"name"`
+	Address *string  `toml:"address"`
+	Routes  []string `toml:"routes"`
+}
+
+// rawPassword is embedded where somebody's password is set.
+type rawPassword struct {
+	Password     *string `toml:"password"`
+	PasswordFile *string `toml:"password_file"`
+}
+
 type rawPool struct {
 	Ranges []string `toml:"ranges"`
 }
 
 type rawProfile struct {
+	rawBuiltin
+
 	PPP             *string        `toml:"ppp"`
 	DataPlane       *string        `toml:"dataplane"`
 	PTY             *string        `toml:"pty"`
@@ -76,6 +100,26 @@ type rawProfile struct {
 	ReorderTimeout  *time.Duration `toml:"reorder_timeout"`
 	MTU             *int64         `toml:"mtu"`
 	KernelDebug     *int64         `toml:"kernel_debug"`
+}
+
+// rawBuiltin is the keys of a profile that count for the built-in PPP endpoint
+// alone.
+type rawBuiltin struct {
+	Auth           []string       `toml:"auth"`
+	DNS            []string       `toml:"dns"`
+	WINS           []string       `toml:"wins"`
+	IPv4           *bool          `toml:"ipv4"`
+	IPv6           *bool          `toml:"ipv6"`
+	MRU            *int64         `toml:"mru"`
+	EchoInterval   *time.Duration `toml:"echo_interval"`
+	EchoFailures   *int64         `toml:"echo_failures"`
+	Rechallenge    *time.Duration `toml:"rechallenge"`
+	SessionTimeout *time.Duration `toml:"session_timeout"`
+	IdleTimeout    *time.Duration `toml:"idle_timeout"`
+	Proxy          *string        `toml:"proxy"`
+	Interface      *string        `toml:"interface"`
+	ClampMSS       *bool          `toml:"clamp_mss"`
+	Routes         []string       `toml:"routes"`
 }
 
 // rawSecret is embedded where a tunnel's authentication is set.
@@ -142,6 +186,9 @@ type rawTunnel struct {
 }
 
 type rawSession struct {
+	rawPassword
+
+	User           *string  `toml:"user"`
 	Name           *string  `toml:"name"`
 	Count          *int64   `toml:"count"`
 	Direction      *string  `toml:"direction"`

@@ -8,14 +8,19 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const etc = "../../etc"
 
-// reference is etc/ as it would be installed, with the secret that it names.
+// reference is etc/ as it would be installed, with the secrets that it names.
 func reference(t *testing.T) fstest.MapFS {
 	t.Helper()
-	files := fstest.MapFS{"etc/adit/pop-berlin.secret": {Data: []byte("x\n"), Mode: 0o600}}
+	files := fstest.MapFS{
+		"etc/adit/pop-berlin.secret": {Data: []byte("x\n"), Mode: 0o600},
+		"etc/adit/alice.password":    {Data: []byte("y\n"), Mode: 0o600},
+	}
 	for _, name := range []string{"adit.toml", "pppd/options.lns", "pppd/options.lac"} {
 		data, err := os.ReadFile(filepath.Join(etc, name))
 		if err != nil {
@@ -61,6 +66,9 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		}
 		if table == "lac.tunnels" && name == "secret_file" && inFile["lns.peers.secret_file"] {
 			continue // one table has either that or secret
+		}
+		if key == "lac.tunnels.sessions.password_file" && inFile["users.password_file"] {
+			continue
 		}
 		if !inFile[key] {
 			t.Errorf("%s is not in etc/adit.toml", key)
@@ -113,6 +121,18 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 	if cfg.Limits != def.Limits || cfg.ControlChannel != def.ControlChannel || cfg.PPPD != def.PPPD || cfg.Log != def.Log {
 		t.Errorf("the reference shows %+v %+v %+v %+v\nthe defaults are %+v %+v %+v %+v",
 			cfg.Limits, cfg.ControlChannel, cfg.PPPD, cfg.Log, def.Limits, def.ControlChannel, def.PPPD, def.Log)
+	}
+	if cfg.TUN != def.TUN {
+		t.Errorf("[tun] shows %+v; the defaults are %+v", cfg.TUN, def.TUN)
+	}
+	shown, known := cfg.Profiles["default"].Builtin, def.Profiles["default"].Builtin
+	// These have no default that could be shown, beside the order of all methods.
+	if diff := cmp.Diff(known.Answered(), shown.Auth); diff != "" {
+		t.Errorf("auth (-a client's default +shown):\n%s", diff)
+	}
+	shown.Auth, shown.DNS, shown.WINS, shown.Routes = nil, known.DNS, known.WINS, nil
+	if diff := cmp.Diff(known, shown, comparers); diff != "" {
+		t.Errorf("the keys of the built-in endpoint (-default +shown):\n%s", diff)
 	}
 	if cfg.VendorName != def.VendorName || cfg.Control.Socket != def.Control.Socket {
 		t.Error("the vendor's name or the socket differ from the defaults")

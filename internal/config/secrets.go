@@ -35,27 +35,45 @@ func (c *checker) authentication(at string, raw rawSecret) auth {
 }
 
 func (c *checker) secret(at string, raw rawSecret) Secret {
-	key, fileKey := joinKey(at, "secret"), joinKey(at, "secret_file")
-	if raw.Secret != nil && raw.SecretFile != nil {
-		c.add(fileKey, "there is a secret too; keep one of them")
+	return c.secretOf(joinKey(at, "secret"), raw.Secret, joinKey(at, "secret_file"), raw.SecretFile)
+}
+
+func (c *checker) password(at string, raw rawPassword) Secret {
+	key, fileKey := joinKey(at, "password"), joinKey(at, "password_file")
+	password := c.secretOf(key, raw.Password, fileKey, raw.PasswordFile)
+	if raw.Password == nil {
+		key = fileKey
 	}
-	if raw.Secret != nil {
-		if *raw.Secret == "" {
-			c.add(key, "is empty; write the secret, or take the key away")
+	// RFC 1334 section 2.2.1: "The Passwd-Length field is one octet".
+	if len(password) > maxPPPName {
+		c.add(key, "has %d octets; %d is the most that PAP carries", len(password), maxPPPName)
+	}
+	return password
+}
+
+// secretOf reads a secret that stands in the file, or in one of its own.
+func (c *checker) secretOf(key string, text *string, fileKey string, file *string) Secret {
+	what := key[strings.LastIndexByte(key, '.')+1:]
+	if text != nil && file != nil {
+		c.add(fileKey, "there is a %s too; keep one of them", what)
+	}
+	if text != nil {
+		if *text == "" {
+			c.add(key, "is empty; write the %s, or take the key away", what)
 		}
 		if c.open {
-			c.warn(key, "everybody may read this file; chmod o-r %s, or use secret_file", c.file)
+			c.warn(key, "everybody may read this file; chmod o-r %s, or use %s_file", c.file, what)
 		}
-		return Secret(*raw.Secret)
+		return Secret(*text)
 	}
-	if raw.SecretFile == nil {
+	if file == nil {
 		return nil
 	}
-	if *raw.SecretFile == "" {
+	if *file == "" {
 		c.add(fileKey, "is empty; write a path, or take the key away")
 		return nil
 	}
-	path := c.relativePath(*raw.SecretFile)
+	path := c.relativePath(*file)
 	data, mode, err := readFile(c.sys.FS, path, maxSecretFile)
 	if err != nil {
 		c.addCause(fileKey, err, "%s cannot be read: %v", path, pathCause(err))
@@ -64,14 +82,14 @@ func (c *checker) secret(at string, raw rawSecret) Secret {
 	if mode.Perm()&0o004 != 0 {
 		c.add(fileKey, "%s can be read by everybody (mode %04o); chmod o-r %s", path, mode.Perm(), path)
 	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	switch {
-	case text == "":
-		c.add(fileKey, "%s is empty; write the secret into it", path)
-	case strings.ContainsRune(text, '\n'):
-		c.add(fileKey, "%s has more than one line; write the secret alone into it", path)
+	case value == "":
+		c.add(fileKey, "%s is empty; write the %s into it", path, what)
+	case strings.ContainsRune(value, '\n'):
+		c.add(fileKey, "%s has more than one line; write the %s alone into it", path, what)
 	}
-	return Secret(text)
+	return Secret(value)
 }
 
 // pathCause takes the operation and the path off a system's error, since the

@@ -247,7 +247,8 @@ kernel_debug = 15
 	want := &Profile{Name: "p", PPP: PPPPPPD, DataPlane: DataPlaneUserspace, PTY: PTYSync,
 		PPPDOptionsFile: "/ppp/options", PPPDOptions: []string{"ms-dns", "192.0.2.53"}, PPPDDebug: true,
 		LocalAddress: netip.MustParseAddr("10.0.0.1"), Pool: pool, Sequencing: SequencingRequired,
-		ReorderTimeout: 150 * time.Millisecond, MTU: 1400, KernelDebug: 15}
+		ReorderTimeout: 150 * time.Millisecond, MTU: 1400, KernelDebug: 15,
+		Builtin: Builtin{IPv4: true, IPv6: true, MRU: 1400, EchoInterval: 30 * time.Second, EchoFailures: 4, ClampMSS: true}}
 	if diff := cmp.Diff(want, cfg.Profiles["p"], comparers); diff != "" {
 		t.Errorf("profile (-want +got):\n%s", diff)
 	}
@@ -335,6 +336,8 @@ func TestEnumsHaveNames(t *testing.T) {
 		{PPPAuto, "auto"}, {PPPPPPD, "pppd"}, {PPPBuiltin, "builtin"}, {PPPDiscard, "discard"},
 		{DataPlaneAuto, "auto"}, {DataPlaneKernel, "kernel"}, {DataPlaneUserspace, "userspace"},
 		{PTYAsync, "async"}, {PTYSync, "sync"},
+		{AuthPAP, "pap"}, {AuthCHAPMD5, "chap-md5"}, {AuthMSCHAPv2, "mschapv2"}, {AuthEAP, "eap"},
+		{ProxyAccept, "accept"}, {ProxyRenegotiate, "renegotiate"},
 		{SequencingOff, "off"}, {SequencingOn, "on"}, {SequencingRequired, "required"},
 		{FamilyAny, "any"}, {FamilyIPv4, "ipv4"}, {FamilyIPv6, "ipv6"},
 		{Incoming, "incoming"}, {Outgoing, "outgoing"},
