@@ -1,0 +1,148 @@
+package kernel
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	inet "adit/proto/ip"
+)
+
+// inNamespaces runs f on a thread of its own. Each call of enter puts the thread
+// into a new network namespace; what it opens there stays there. The thread ends
+// with f, and the namespaces with what was opened in them.
+func inNamespaces(t testing.TB, f func(enter func())) {
+	t.Helper()
+	var lacking error
+	done := make(chan struct{})
+	body := func() {
+		f(func() {
+			if lacking = unix.Unshare(unix.CLONE_NEWNET); lacking != nil {
+				runtime.Goexit()
+			}
+			command(t, "ip", "link", "set", "lo", "up")
+		})
+	}
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the runtime ends the thread
+		body()
+	}()
+	<-done
+	if lacking != nil {
+		lacks(t, "needs a network namespace: %v", lacking)
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// lacks skips a test where it cannot run, which is a failure in CI.
+func lacks(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// command runs a program in the namespace of the thread.
+func command(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// openTUNUp opens a TUN, brings it up and gives it addresses.
+func openTUNUp(t testing.TB, o TUNOptions, addrs ...string) *TUN {
+	t.Helper()
+	tun, err := OpenTUN(o)
+	if errors.Is(err, ErrNotSupported) {
+		lacks(t, "needs %s: %v", tunDevice, err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tun.Close)
+	noRouterSolicitations(t)
+	for _, a := range addrs {
+		command(t, "ip", "address", "add", a, "dev", tun.Name(), "nodad")
+	}
+	command(t, "ip", "link", "set", tun.Name(), "up")
+	return tun
+}
+
+// noRouterSolicitations keeps the kernel's own IPv6 packets out of a TUN.
+func noRouterSolicitations(t testing.TB) {
+	t.Helper()
+	for _, path := range []string{"all", "default"} {
+		for _, setting := range []string{"router_solicitations", "accept_ra"} {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+path+"/"+setting, []byte("0"), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestOpenTUN(t *testing.T) {
+	inNamespaces(t, func(enter func()) {
+		enter()
+		for _, queues := range []int{0, 1, 4} {
+			tun := openTUNUp(t, TUNOptions{Name: "adit%d", Queues: queues, MTU: 1460})
+			ifc, err := net.InterfaceByName(tun.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tun.Name() != "adit0" || tun.Index() != ifc.Index || ifc.MTU != 1460 {
+				t.Errorf("%s, index %d; the kernel has %+v", tun.Name(), tun.Index(), ifc)
+			}
+			if tun.Queues() != max(queues, 1) || tun.SteeringError() != nil {
+				t.Errorf("%d queues of %d: %v", tun.Queues(), queues, tun.SteeringError())
+			}
+			for i := range tun.Queues() {
+				checkFlags(t, tun.Queue(i).FD())
+			}
+			tun.Close()
+			tun.Close()
+			if _, err := net.InterfaceByName("adit0"); err == nil {
+				t.Error("the interface is there after Close")
+			}
+		}
+	})
+}
+
+func TestTUNOffloads(t *testing.T) {
+	inNamespaces(t, func(enter func()) {
+		enter()
+		for _, c := range []struct {
+			sets []int
+			want inet.Offloads
+		}{
+			{offloadSets[1:], inet.Offloads{TSO4: true, TSO6: true}},
+			{offloadSets[2:], inet.Offloads{}},
+			{offloadSets[3:], inet.Offloads{}},
+			// What the kernel refuses makes room for the next.
+			{append([]int{1 << 30}, offloadSets[1:]...), inet.Offloads{TSO4: true, TSO6: true}},
+			{[]int{1 << 30}, inet.Offloads{}},
+		} {
+			tun := openTUNUp(t, TUNOptions{offloads: c.sets})
+			if tun.Offloads() != c.want {
+				t.Errorf("sets %#x gave %+v, want %+v", c.sets, tun.Offloads(), c.want)
+			}
+			tun.Close()
+		}
+		tun := openTUNUp(t, TUNOptions{})
+		if o := tun.Offloads(); !o.TSO4 || !o.TSO6 {
+			t.Errorf("the kernel offers %+v", o)
+		}
+	})
+}
