@@ -13,10 +13,10 @@ LABTIMEOUT ?= 35m
 BENCH      ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help build test quick lab demo bench install clean
+.PHONY: help build test quick lab demo demo-pppd bench install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/adit, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/adit ./cmd/adit
@@ -30,7 +30,10 @@ quick: ## the same without fuzzing and without the lab
 lab: ## only the tests with a real kernel and real peers (RUN=pattern)
 	$(GO) test ./integration/ -run '^TestLab$$' -count=1 -v -timeout $(LABTIMEOUT) $(if $(RUN),-lab.run '$(RUN)')
 
-demo: build ## an LNS and a LAC with real pppds in two namespaces, and a ping through
+demo: build ## an LNS and a LAC in two namespaces, PPP up, ping and TCP through it, in seconds
+	bin/adit demo
+
+demo-pppd: build ## the same with real pppds and the kernel's L2TP, in a virtual machine if need be
 	$(GO) run ./integration/demo -adit bin/adit
 
 bench: ## benchmarks (BENCH=pattern)

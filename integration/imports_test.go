@@ -24,7 +24,7 @@ import (
 const module = "adit"
 
 // leaves are the packages of internal that stand beside the layers.
-var leaves = []string{"internal/kernel", "internal/config", "internal/control", "internal/simnet"}
+var leaves = []string{"internal/kernel", "internal/config", "internal/control", "internal/chap", "internal/simnet"}
 
 // layers lists for each folder of the module what of the module its packages
 // may import, beyond their own folder.
@@ -36,13 +36,15 @@ var layers = []struct {
 	{"internal/kernel", []string{"proto"}},
 	{"internal/config", []string{"proto"}},
 	{"internal/control", []string{"proto"}},
+	{"internal/chap", []string{"proto"}},
 	{"internal/simnet", []string{"proto"}},
+	{"internal/demo", []string{"internal/control"}},
 	{"pppbridge", append([]string{"proto"}, leaves...)},
 	{"pseudowire", append([]string{"proto"}, leaves...)},
 	{"internal/engine", append([]string{"pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"lns", append([]string{"internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"lac", append([]string{"internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
-	{"cmd", append([]string{"lns", "lac", "internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
+	{"cmd", append([]string{"lns", "lac", "internal/demo", "internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"integration", append([]string{"cmd", "lns", "lac", "internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"etc", append([]string{"proto"}, leaves...)},
 }
@@ -164,6 +166,8 @@ func TestViolationsAreSeen(t *testing.T) {
 		{"adit/pppbridge", "adit/pseudowire", false, false},
 		{"adit/internal/engine", "adit/pppbridge", true, true},
 		{"adit/internal/engine", "adit/lns", false, false},
+		{"adit/internal/demo", "adit/internal/control", true, true},
+		{"adit/internal/demo", "adit/internal/engine", false, false},
 		{"adit/lns", "adit/internal/engine", true, true},
 		{"adit/lns", "adit/lac", false, false},
 		{"adit/lac", "adit/lns", false, false},

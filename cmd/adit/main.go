@@ -86,6 +86,6 @@ func newRoot() *cobra.Command {
 	})
 	f.add(root.PersistentFlags())
 	root.AddCommand(runCommand(f), checkCommand(f), statusCommand(f), tunnelsCommand(f),
-		sessionsCommand(f), disconnectCommand(f), versionCommand(f))
+		sessionsCommand(f), disconnectCommand(f), demoCommand(f), versionCommand(f))
 	return root
 }
