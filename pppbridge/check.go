@@ -63,7 +63,7 @@ func CheckPPPD(path string, kind Kind) error {
 		return lineDiscipline(ldiscPPP, "ppp_async", false)
 	case PPPDSync:
 		return lineDiscipline(ldiscSyncPPP, "ppp_synctty", true)
-	case Discard:
+	case Discard, Builtin, BuiltinKernel, Relay:
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func (d *discard) Kind() Kind                   { return Discard }
 func (d *discard) SetACCM(send, receive uint32) {}
 func (d *discard) Info() Info                   { return Info{} }
 
-func (d *discard) Deliver(_ time.Time, frame []byte) {
+func (d *discard) Deliver(_ *Burst, _ time.Time, frame []byte) {
 	d.frames.Add(1)
 	d.bytes.Add(uint64(len(frame)))
 }

@@ -16,6 +16,8 @@ type Config struct {
 	// Poller serves the PTYs, log pipes and exits of every bridge. Somebody
 	// has to be in its Run.
 	Poller *kernel.Poller
+	// Burst is used in the poller's goroutine only; nil: one is made.
+	Burst *Burst
 	// Path is pppd's; empty: "pppd" is looked for, see FindPPPD.
 	Path string
 	// StopTimeout is how long pppd has after SIGTERM before SIGKILL; 0: 10 s.
@@ -75,6 +77,9 @@ func NewFactory(cfg Config) *Factory {
 	}
 	if cfg.Path == "" {
 		cfg.Path = FindPPPD()
+	}
+	if cfg.Burst == nil {
+		cfg.Burst = NewBurst(new(kernel.SendCounts))
 	}
 	f := &Factory{cfg: cfg}
 	f.starter = newStarter(cfg.Starts, cfg.MaxWaiting)

@@ -21,7 +21,7 @@ type hints struct {
 // see looks at one line of pppd's log and reports whether info has changed.
 func (h *hints) see(line string) bool {
 	h.seeFailure(line)
-	before := h.info
+	name, local, peer := h.info.Interface, h.info.LocalIP, h.info.PeerIP
 	switch {
 	case strings.HasPrefix(line, "Connect: "):
 		h.connected = true
@@ -32,7 +32,7 @@ func (h *hints) see(line string) bool {
 	case strings.HasPrefix(line, "remote IP address "):
 		h.info.PeerIP = lastAddr(line)
 	}
-	return h.info != before
+	return h.info.Interface != name || h.info.LocalIP != local || h.info.PeerIP != peer
 }
 
 func lastAddr(line string) netip.Addr {

@@ -87,7 +87,7 @@ func (k *kernelBridge) childFiles() (stdin, stdout int, extra []int) {
 
 // Deliver drops: data of a kernel session that still reached us came before the
 // session was there.
-func (k *kernelBridge) Deliver(time.Time, []byte) { k.dropped.Add(1) }
+func (k *kernelBridge) Deliver(*Burst, time.Time, []byte) { k.dropped.Add(1) }
 
 func (k *kernelBridge) forked() {
 	_ = unix.Close(k.devnull)

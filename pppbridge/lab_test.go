@@ -40,20 +40,38 @@ type crossover struct {
 	to   Bridge
 	drop func(n int) bool // drops the n-th frame
 	n    int
+
+	rooms [][]byte // since the last flush
+	burst *Burst
 }
 
-func (c *crossover) SendFrame(buf []byte) {
+// Room is Frames'.
+func (c *crossover) Room(b *Burst, n int) []byte {
 	c.mu.Lock()
-	to := c.to
+	defer c.mu.Unlock()
+	if c.burst != b {
+		c.burst = b
+		b.flushed = append(b.flushed, c.deliver)
+	}
+	room := make([]byte, n)
 	c.n++
-	drop := c.drop != nil && c.drop(c.n)
+	if c.drop == nil || !c.drop(c.n) {
+		c.rooms = append(c.rooms, room)
+	}
+	return room
+}
+
+func (c *crossover) deliver() {
+	c.mu.Lock()
+	to, rooms := c.to, c.rooms
+	c.rooms = nil
 	c.mu.Unlock()
-	if to != nil && !drop {
-		to.Deliver(time.Now(), buf[Headroom:])
+	for _, frame := range rooms {
+		if to != nil {
+			to.Deliver(nil, time.Now(), frame)
+		}
 	}
 }
-
-func (c *crossover) Flush() {}
 
 func (c *crossover) connect(b Bridge) {
 	c.mu.Lock()
@@ -187,7 +205,7 @@ func TestLabTerminalNeverStalls(t *testing.T) {
 			full := 0
 			for range 300 {
 				for range 40 {
-					b.Deliver(time.Now(), frame)
+					b.Deliver(nil, time.Now(), frame)
 				}
 				waitFor(t, 10*time.Second, "an empty queue", func() bool {
 					pb.mu.Lock()

@@ -1,7 +1,6 @@
 package pppbridge
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -23,18 +22,28 @@ type sink struct {
 	mu      sync.Mutex
 	frames  [][]byte
 	flushes int
+	rooms   [][]byte // since the last flush
+	burst   *Burst
 }
 
-func (s *sink) SendFrame(buf []byte) {
+// Room is Frames'. What was written into it is looked at when it is flushed.
+func (s *sink) Room(b *Burst, n int) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frames = append(s.frames, bytes.Clone(buf[Headroom:]))
-	clear(buf) // the contract allows the headroom to be used, and forbids to rely on the rest
+	if s.burst != b {
+		s.burst = b
+		b.flushed = append(b.flushed, s.flush)
+	}
+	room := make([]byte, n)
+	s.rooms = append(s.rooms, room)
+	return room
 }
 
-func (s *sink) Flush() {
+func (s *sink) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.frames = append(s.frames, s.rooms...)
+	s.rooms = nil
 	s.flushes++
 }
 
@@ -428,7 +437,7 @@ func TestDiscard(t *testing.T) {
 	f := newTestFactory(t, Config{Path: "/nonexistent"})
 	b, c := runSpec(t, f, Spec{Kind: Discard}, nil)
 	frame := make([]byte, 100)
-	if n := testing.AllocsPerRun(1000, func() { b.Deliver(time.Time{}, frame) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { b.Deliver(nil, time.Time{}, frame) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if s := b.Stats(); s.FramesIn != 1001 || s.BytesIn != 100100 {

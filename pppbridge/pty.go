@@ -27,8 +27,9 @@ type ptyBridge struct {
 	pty    *kernel.PTY
 	codec  ptyCodec
 
-	// out builds frames for the peer, behind their headroom; poller only.
-	out []byte
+	// burst is the poller's, and out builds frames for the peer; poller only.
+	burst *Burst
+	out   []byte
 
 	// mu is between the goroutine of Deliver and the poller, which takes it
 	// only at the start, at the end and while the terminal is full.
@@ -79,7 +80,8 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 	}
 	b := &ptyBridge{
 		frames: frames, pty: pty, master: pty.Master, holding: true,
-		out:   make([]byte, Headroom+MaxFrame+2),
+		burst: f.cfg.Burst,
+		out:   make([]byte, MaxFrame+2),
 		queue: make([]byte, 0, queueSize),
 	}
 	if err = f.needPacers(); err != nil {
@@ -91,7 +93,7 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 		b.codec = &syncCodec{}
 		err = pty.SetHDLC()
 	} else {
-		b.codec = newAsyncCodec(b.out[Headroom:])
+		b.codec = newAsyncCodec(b.out)
 	}
 	if err == nil {
 		b.handle, err = f.sup.poller.Add(pty.Master, 0, b)
@@ -142,7 +144,7 @@ func (b *ptyBridge) settled(time.Time) {
 }
 
 // Deliver frames and writes, or queues.
-func (b *ptyBridge) Deliver(_ time.Time, frame []byte) {
+func (b *ptyBridge) Deliver(_ *Burst, _ time.Time, frame []byte) {
 	if len(frame) > b.codec.maxFrame() || len(frame) == 0 {
 		b.count.tooLong.Add(1)
 		return
@@ -311,15 +313,17 @@ func (b *ptyBridge) read(n int) (got bool) {
 	if b.count.framesOut.Load() == before {
 		return false
 	}
-	b.frames.Flush()
+	b.burst.Flush()
 	return true
 }
 
-// emit sends a frame that is at out[Headroom:] already, n octets of it.
-func (b *ptyBridge) emit(n int) {
+// emit gathers a frame for the peer.
+func (b *ptyBridge) emit(frame []byte) {
 	b.count.framesOut.Add(1)
-	b.count.bytesOut.Add(uint64(n))
-	b.frames.SendFrame(b.out[:Headroom+n])
+	b.count.bytesOut.Add(uint64(len(frame)))
+	if room := b.frames.Room(b.burst, len(frame)); room != nil {
+		copy(room, frame)
+	}
 }
 
 func (b *ptyBridge) ended(time.Time) {
@@ -368,12 +372,12 @@ func (c *asyncCodec) kickWriter(int)                   {}
 func (c *asyncCodec) kickReader(int)                   {}
 func (c *asyncCodec) setACCM(send uint32)              { c.enc.SetACCM(send) }
 
-// decode: the decoder builds frames in out, behind the headroom.
+// decode: the decoder builds frames in out.
 func (c *asyncCodec) decode(b *ptyBridge, in []byte) {
 	for len(in) > 0 {
 		var frame []byte
 		if frame, in = c.dec.Decode(in); frame != nil {
-			b.emit(len(frame))
+			b.emit(frame)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func TestAsyncRoundTrip(t *testing.T) {
 	var want [][]byte
 	send := func(frame []byte) {
 		want = append(want, frame)
-		b.Deliver(time.Now(), frame)
+		b.Deliver(nil, time.Now(), frame)
 	}
 	for i := range 4 {
 		send(append([]byte{0xff, 0x03, 0xc0, 0x21, byte(i)}, bytes.Repeat([]byte{byte(i)}, 20)...))
@@ -54,7 +54,7 @@ func TestAsyncRoundTrip(t *testing.T) {
 	}
 	b.Close("over")
 	waitExit(t, c, log)
-	b.Deliver(time.Now(), all[:100])
+	b.Deliver(nil, time.Now(), all[:100])
 	if st := b.Stats(); st.DropClosed != 1 {
 		t.Errorf("after the end: %+v", st)
 	}
@@ -70,7 +70,7 @@ func TestAsyncQueueIsBounded(t *testing.T) {
 	frame := bytes.Repeat([]byte{0x7e}, 1400) // doubled by the escapes
 	start := time.Now()
 	for range 1000 {
-		b.Deliver(start, frame)
+		b.Deliver(nil, start, frame)
 	}
 	st := b.Stats()
 	if st.FramesIn+st.DropQueueFull != 1000 || st.FramesIn > (queueSize+64<<10)/2800 || st.FramesIn < 5 {
@@ -92,7 +92,7 @@ func TestFullTerminalGoesOn(t *testing.T) {
 			b, slave := open(t)
 			frame := ipFrame(1400)
 			for range 100 {
-				b.Deliver(time.Now(), frame)
+				b.Deliver(nil, time.Now(), frame)
 			}
 			waitFor(t, 10*time.Second, "a full terminal", func() bool {
 				b.mu.Lock()
@@ -113,8 +113,8 @@ func TestAsyncRefusesNonsense(t *testing.T) {
 	f := fakeFactory(t, Config{})
 	log := newTestLog()
 	b, c := run(t, f, log, &sink{}, "do=wait")
-	b.Deliver(time.Now(), nil)
-	b.Deliver(time.Now(), make([]byte, MaxFrame+1))
+	b.Deliver(nil, time.Now(), nil)
+	b.Deliver(nil, time.Now(), make([]byte, MaxFrame+1))
 	if st := b.Stats(); st.DropTooLong != 2 || st.FramesIn != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -198,17 +198,24 @@ func ptyAlone(t *testing.T, kind Kind) (*ptyBridge, int) {
 	return pb, slave
 }
 
-type countingSink struct{ frames, octets int }
+type countingSink struct {
+	frames, octets int
+	room           [MaxFrame]byte
+}
 
-func (s *countingSink) SendFrame(buf []byte) { s.frames++; s.octets += len(buf) - Headroom }
-func (s *countingSink) Flush()               {}
+// Room is Frames'.
+func (s *countingSink) Room(_ *Burst, n int) []byte {
+	s.frames++
+	s.octets += n
+	return s.room[:n]
+}
 
 func TestAsyncDeliverAllocatesNothing(t *testing.T) {
 	b, slave := ptyAlone(t, PPPDAsync)
 	go drain(slave)
 	frame := bytes.Repeat([]byte{0x55, 0x11}, 700)
 	now := time.Now()
-	if n := testing.AllocsPerRun(500, func() { b.Deliver(now, frame) }); n != 0 {
+	if n := testing.AllocsPerRun(500, func() { b.Deliver(nil, now, frame) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if b.Stats().FramesIn == 0 {
@@ -234,7 +241,7 @@ func TestSyncWritesAreSpaced(t *testing.T) {
 	const burst = 12
 	start := time.Now()
 	for i := range burst {
-		b.Deliver(start, append(ipFrame(40), byte(i)))
+		b.Deliver(nil, start, append(ipFrame(40), byte(i)))
 	}
 	var got []byte
 	buf := make([]byte, 4096)
@@ -259,7 +266,7 @@ func TestSyncDeliverAllocatesNothing(t *testing.T) {
 	b, slave := syncAlone(t)
 	go drain(slave)
 	frame, now := ipFrame(1400), time.Now()
-	if n := testing.AllocsPerRun(500, func() { b.Deliver(now, frame) }); n != 0 {
+	if n := testing.AllocsPerRun(500, func() { b.Deliver(nil, now, frame) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if st := b.Stats(); st.FramesIn+st.DropQueueFull != 501 || st.FramesIn < 15 {
@@ -267,12 +274,12 @@ func TestSyncDeliverAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The read path: from the octets of one read to SendFrame.
+// The read path: from the octets of one read to the room for its frames.
 func TestReadPathAllocatesNothing(t *testing.T) {
 	for _, kind := range []Kind{PPPDAsync, PPPDSync} {
 		s := &countingSink{}
-		b := &ptyBridge{frames: s, out: make([]byte, Headroom+MaxFrame+2)}
-		b.codec = newAsyncCodec(b.out[Headroom:])
+		b := &ptyBridge{frames: s, out: make([]byte, MaxFrame+2)}
+		b.codec = newAsyncCodec(b.out)
 		var in []byte
 		frame := ipFrame(1400)
 		if kind == PPPDSync {
@@ -373,7 +380,7 @@ func FuzzSyncDecode(f *testing.F) {
 	f.Add(unhex("ff03c021 01010004 ff03c021 01020004"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		s := &countingSink{}
-		b := &ptyBridge{frames: s, out: make([]byte, Headroom+MaxFrame+2), codec: &syncCodec{}}
+		b := &ptyBridge{frames: s, out: make([]byte, MaxFrame+2), codec: &syncCodec{}}
 		b.codec.decode(b, in)
 		if s.octets > len(in) {
 			t.Errorf("%d octets out of %d", s.octets, len(in))

@@ -96,8 +96,7 @@ func (c *syncCodec) decode(b *ptyBridge, in []byte) {
 		if !first {
 			c.split.Add(1)
 		}
-		copy(b.out[Headroom:], in[:n])
-		b.emit(n)
+		b.emit(in[:n])
 		in = in[n:]
 	}
 }
