@@ -17,16 +17,20 @@ func (t *TUN) QueueOf(dst netip.Addr) int {
 	return int(steeringHash(dst) % uint32(len(t.queues)))
 }
 
+// steeringMask is what of the hash counts: the kernel takes 16 bits of what the
+// program returns, and then the remainder.
+const steeringMask = 0xffff
+
 // steeringHash is what steeringProgram computes, of the address as the packet
 // has it.
 func steeringHash(dst netip.Addr) uint32 {
 	dst = dst.Unmap()
 	if dst.Is4() {
 		a := dst.As4()
-		return mix(binary.BigEndian.Uint32(a[:]))
+		return mix(binary.BigEndian.Uint32(a[:])) & steeringMask
 	}
 	a := dst.As16()
-	return mix(mix(binary.BigEndian.Uint32(a[:])) ^ binary.BigEndian.Uint32(a[4:]))
+	return mix(mix(binary.BigEndian.Uint32(a[:]))^binary.BigEndian.Uint32(a[4:])) & steeringMask
 }
 
 // The constants of mix: each is odd, so that no step loses a bit.
@@ -62,6 +66,7 @@ const (
 	opLoadWord   = unix.BPF_LD | unix.BPF_ABS | unix.BPF_W // R0 = 32 bits of it, in host order
 	opMove64     = unix.BPF_ALU64 | unix.BPF_MOV | unix.BPF_X
 	opMove32     = unix.BPF_ALU | unix.BPF_MOV | unix.BPF_X
+	opAnd32      = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
 	opXor32      = unix.BPF_ALU | unix.BPF_XOR | unix.BPF_X
 	opShift32    = unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K
 	opMultiply32 = unix.BPF_ALU | unix.BPF_MUL | unix.BPF_K
@@ -87,12 +92,13 @@ func mixSteps() []instruction {
 }
 
 // steeringProgram is a socket filter that returns the hash of a packet's
-// destination; the kernel takes it modulo the number of queues. What is neither
+// destination; the kernel takes its remainder by the number of queues. What is neither
 // IPv4 nor IPv6, or too short for a destination, goes to queue 0.
 func steeringProgram() []instruction {
 	mixing := mixSteps()
 	v4 := append([]instruction{{op: opLoadWord, imm: 16}}, mixing...)
-	v4 = append(v4, instruction{op: opExit})
+	end := []instruction{{op: opAnd32, imm: steeringMask}, {op: opExit}}
+	v4 = append(v4, end...)
 	p := []instruction{
 		{op: opMove64, dst: 6, src: 1},
 		{op: opLoadByte, imm: 0},
@@ -108,7 +114,7 @@ func steeringProgram() []instruction {
 	p = append(p, mixing...)
 	p = append(p, instruction{op: opXor32, dst: 0, src: 7})
 	p = append(p, mixing...)
-	return append(p, instruction{op: opExit})
+	return append(p, end...)
 }
 
 // encode puts instructions into the form of the kernel.
