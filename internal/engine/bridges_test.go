@@ -27,6 +27,8 @@ type fakeBridge struct {
 	spec   pppbridge.Spec
 	frames pppbridge.Frames
 	onExit func(pppbridge.Exit)
+	// stepper is what was opened, for a kind that speaks PPP itself.
+	stepper *fakeStepper
 
 	mu        sync.Mutex
 	closed    int
@@ -46,6 +48,10 @@ func (f *fakeBridges) Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit 
 	b := &fakeBridge{of: f, kind: spec.Kind, spec: spec, frames: frames, onExit: onExit, keep: true}
 	f.all = append(f.all, b)
 	f.running++
+	if spec.Kind == pppbridge.Builtin {
+		b.stepper = &fakeStepper{fakeBridge: b}
+		return b.stepper, nil
+	}
 	return b, nil
 }
 
@@ -78,7 +84,7 @@ func (b *fakeBridge) SetACCM(send, receive uint32) {
 	b.accm = [2]uint32{send, receive}
 }
 
-func (b *fakeBridge) Deliver(_ time.Time, frame []byte) {
+func (b *fakeBridge) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count++

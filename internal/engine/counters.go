@@ -15,6 +15,7 @@ const (
 	ControlSent                       // control messages put on the wire
 	DataReceived                      // data messages in the userspace plane
 	DataSent                          // data messages out of the userspace plane
+	DataMerged                        // of those: handed to the kernel several at once (UDP_SEGMENT)
 	SendFailed                        // the kernel refused a packet (retransmission covers control)
 	DropShort                         // shorter than its header, or a header no message may have
 	DropVersion                       // L2F, L2TPv3, or no version that exists
@@ -23,6 +24,8 @@ const (
 	DropWrongPeer                     // the tunnel exists, the sender is not its peer
 	DropInboxFull                     // more control messages than the shard could take
 	DropNotSCCRQ                      // Tunnel ID 0, but no SCCRQ, or none whose host name can be read
+	DropTooLong                       // a frame of the PPP side that is longer than any may be
+	DropPPPInbox                      // more PPP control frames than the shard could take
 	DropKernelPlane                   // a data message for the kernel plane that came to userspace
 	DropControlState                  // ignored by the state machine (duplicate, wrong state, ...)
 	RefusedPeer                       // SCCRQ of a peer that no configuration matches
@@ -40,9 +43,9 @@ const (
 )
 
 var counterNames = [numCounters]string{
-	"control_received", "control_sent", "data_received", "data_sent", "send_failed",
+	"control_received", "control_sent", "data_received", "data_sent", "data_merged", "send_failed",
 	"drop_short", "drop_version", "drop_unknown_tunnel", "drop_unknown_session",
-	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_kernel_plane",
+	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_too_long", "drop_ppp_inbox", "drop_kernel_plane",
 	"drop_control_state", "refused_peer", "refused_limit", "refused_parse", "tie_lost", "tie_won",
 	"tunnels_accepted", "tunnels_dialled", "tunnels_failed", "calls_up", "calls_failed", "bridge_failed",
 }
@@ -66,5 +69,16 @@ func (c *counters) byName() map[string]uint64 {
 	for i := range c {
 		m[Counter(i).String()] = c[i].Load()
 	}
+	return m
+}
+
+// counts is what was counted anywhere. The bursts count what they send
+// themselves.
+func (e *Engine) counts() map[string]uint64 {
+	m := e.counters.byName()
+	m[DataSent.String()] = e.sent.Sent.Load()
+	m[DataMerged.String()] = e.sent.Segmented.Load()
+	m[SendFailed.String()] += e.sent.Failed.Load()
+	m[DropTooLong.String()] += e.sent.TooLong.Load()
 	return m
 }

@@ -27,9 +27,9 @@ type dataSession struct {
 	rxPackets, rxBytes, txPackets, txBytes atomic.Uint64
 }
 
-// receive takes a data message from the peer. It runs in the reader and neither
-// allocates nor locks nor logs.
-func (d *dataSession) receive(now time.Time, h *l2tp.Header, frame []byte) {
+// receive takes a data message from the peer. It runs in the reader, whose burst
+// b is, and neither allocates nor locks nor logs.
+func (d *dataSession) receive(b *pppbridge.Burst, now time.Time, h *l2tp.Header, frame []byte) {
 	if d.bridge.Kind().KernelPlane() {
 		d.counters.inc(DropKernelPlane)
 		return
@@ -38,35 +38,41 @@ func (d *dataSession) receive(now time.Time, h *l2tp.Header, frame []byte) {
 	d.rxBytes.Add(uint64(len(frame)))
 	r := &d.sequence.Receiver
 	if r.Receive(now, h.HasSequence, h.Ns, frame) == sequence.Deliver {
-		d.bridge.Deliver(now, frame)
+		d.bridge.Deliver(b, now, frame)
 	}
-	d.release(now)
+	d.release(b, now)
 }
 
-// release passes on the frames that need wait no longer.
-func (d *dataSession) release(now time.Time) {
+// release passes on the frames that need wait no longer. The next Pop takes the
+// memory of a frame back, so each is flushed by itself.
+func (d *dataSession) release(b *pppbridge.Burst, now time.Time) {
 	r := &d.sequence.Receiver
 	for {
 		frame, ok := r.Pop()
 		if !ok {
 			return
 		}
-		d.bridge.Deliver(now, frame)
+		d.bridge.Deliver(b, now, frame)
+		b.Flush()
 	}
 }
 
-// SendFrame puts a frame of the PPP side on the wire. It is pppbridge.Frames.
-func (d *dataSession) SendFrame(buf []byte) {
+// Room makes a data message to the peer. It is pppbridge.Frames.
+func (d *dataSession) Room(b *pppbridge.Burst, n int) []byte {
+	if n > pppbridge.MaxFrame {
+		d.counters.inc(DropTooLong)
+		return nil
+	}
 	h := l2tp.Header{TunnelID: d.peerTunnel, SessionID: d.peerID}
 	h.Ns, h.HasSequence = d.sequence.Sender.Next()
-	start := pppbridge.Headroom - l2tp.DataHeaderLen(&h)
-	packet := buf[start:]
+	path := d.slot.path.Load()
+	size := l2tp.DataHeaderLen(&h)
+	packet := path.via.room(b, path, size+n)
+	if packet == nil {
+		return nil
+	}
 	l2tp.PutDataHeader(packet, &h)
 	d.txPackets.Add(1)
-	d.txBytes.Add(uint64(len(buf) - pppbridge.Headroom))
-	path := d.slot.path.Load()
-	path.via.sendData(packet, path)
+	d.txBytes.Add(uint64(n))
+	return packet[size:]
 }
-
-// Flush ends a burst. It is pppbridge.Frames.
-func (d *dataSession) Flush() { d.slot.path.Load().via.flush() }

@@ -35,7 +35,7 @@ func newDataNode(t testing.TB, cfg sequence.Config, kind pppbridge.Kind) *dataNo
 	must(t, err)
 	w := &wire{net: newNetwork(), local: lnsAddr}
 	d := &dataNode{Engine: e, wire: w, bridge: &fakeBridge{kind: kind, keep: true}}
-	d.port = &port{engine: e, via: w, local: lnsAddr, holding: new(holding)}
+	d.port = &port{engine: e, via: w, local: lnsAddr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
 	d.slot = &tunnelSlot{owner: e.shards[0]}
 	d.slot.path.Store(&Path{via: w, Local: lnsAddr, Peer: lacAddr})
 	if !e.table.claim(ourTunnel, d.slot) {
@@ -104,21 +104,24 @@ func TestDataDrops(t *testing.T) {
 	if got := d.counters[DropKernelPlane].Load(); got != 1 || d.bridge.count != 0 {
 		t.Errorf("kernel plane: %v is %d", DropKernelPlane, got)
 	}
-	other := &port{engine: d.Engine, via: &wire{}, local: lnsAddr, holding: new(holding)}
+	other := &port{engine: d.Engine, via: &wire{}, local: lnsAddr, holding: d.port.holding}
 	other.dispatch(now, frame(ourTunnel, ourSession, -1, "x"), lacAddr, lnsAddr.Addr())
 	if got := d.counters[DropWrongPeer].Load(); got != 1 {
 		t.Errorf("another socket of ours: %v is %d", DropWrongPeer, got)
 	}
 }
 
-// TestSendFrame compares with RFC 2661 section 3.1's header, written by hand.
-func TestSendFrame(t *testing.T) {
+// send makes a data message of a frame, as a bridge does.
+func (d *dataNode) send(frame []byte) { copy(d.session.Room(d.port.holding.burst, len(frame)), frame) }
+
+// TestSentFrames compares with RFC 2661 section 3.1's header, written by hand.
+func TestSentFrames(t *testing.T) {
 	d := newDataNode(t, sequence.Config{LNS: true}, pppbridge.PPPDAsync)
-	buf := append(make([]byte, pppbridge.Headroom), 0xff, 0x03, 0xc0, 0x21)
-	d.session.SendFrame(buf)
+	buf := []byte{0xff, 0x03, 0xc0, 0x21}
+	d.send(buf)
 	d.session.sequence.Sender.SetActive(true)
-	d.session.SendFrame(buf)
-	d.session.SendFrame(buf)
+	d.send(buf)
+	d.send(buf)
 	for i, want := range []string{
 		"0002" + "9abc" + "def0" + "ff03c021",
 		"0802" + "9abc" + "def0" + "0000" + "0000" + "ff03c021",
@@ -127,6 +130,9 @@ func TestSendFrame(t *testing.T) {
 		if got := hex.EncodeToString(d.wire.data[i]); got != want {
 			t.Errorf("frame %d is %s, want %s", i, got, want)
 		}
+	}
+	if room := d.session.Room(d.port.holding.burst, pppbridge.MaxFrame+1); room != nil || d.counters[DropTooLong].Load() != 1 {
+		t.Errorf("a frame that is too long got %d octets of room, %v is %d", len(room), DropTooLong, d.counters[DropTooLong].Load())
 	}
 	if p, b := d.session.txPackets.Load(), d.session.txBytes.Load(); p != 3 || b != 12 {
 		t.Errorf("counted %d frames, %d octets", p, b)
@@ -198,16 +204,19 @@ func TestRequiredSequencing(t *testing.T) {
 	if c := d.session.sequence.Receiver.Counters(); c.MissingNs != 1 {
 		t.Errorf("%+v", c)
 	}
-	d.session.SendFrame(make([]byte, pppbridge.Headroom+4))
+	d.send(make([]byte, 4))
 	if h, _, _ := l2tp.ParseHeader(d.wire.data[0]); !h.HasSequence {
 		t.Error("we send without a number")
 	}
 }
 
 // silent is a transport that keeps nothing.
-type silent struct{ wire }
+type silent struct {
+	wire
+	buf [2048]byte
+}
 
-func (*silent) sendData([]byte, *Path) {}
+func (s *silent) room(_ *pppbridge.Burst, _ *Path, n int) []byte { return s.buf[:n] }
 
 // quietNode is a dataNode whose ends keep nothing, for counting allocations.
 func quietNode(t testing.TB, sequenced bool) *dataNode {
@@ -225,7 +234,7 @@ func TestDataPathAllocatesNothing(t *testing.T) {
 	for _, sequenced := range []bool{false, true} {
 		d := quietNode(t, sequenced)
 		now, ns := time.Now(), 0
-		buf := append(make([]byte, pppbridge.Headroom), make([]byte, 1000)...)
+		buf := make([]byte, 1000)
 		packets := [][]byte{frame(ourTunnel, ourSession, -1, "frame")}
 		if sequenced {
 			packets = packets[:0]
@@ -246,8 +255,7 @@ func TestDataPathAllocatesNothing(t *testing.T) {
 			now = now.Add(time.Microsecond)
 			d.port.dispatch(now, packets[ns%len(packets)], lacAddr, lnsAddr.Addr())
 			ns++
-			d.session.SendFrame(buf)
-			d.session.Flush()
+			d.send(buf)
 		})
 		if allocs != 0 && !raceDetector {
 			t.Errorf("sequenced %v: %v allocations for a frame in and a frame out", sequenced, allocs)
@@ -355,10 +363,10 @@ func BenchmarkDataOut(b *testing.B) {
 	for _, sequenced := range []bool{false, true} {
 		b.Run(fmt.Sprintf("sequenced=%v", sequenced), func(b *testing.B) {
 			d := quietNode(b, sequenced)
-			buf := make([]byte, pppbridge.Headroom+1400)
+			buf := make([]byte, 1400)
 			b.ReportAllocs()
 			for b.Loop() {
-				d.session.SendFrame(buf)
+				d.send(buf)
 			}
 		})
 	}

@@ -47,6 +47,7 @@ type Engine struct {
 	buffers  *sequence.Buffers
 	table    table
 	counters counters
+	sent     kernel.SendCounts // data messages, by all bursts
 	wg       sync.WaitGroup
 	nextDial atomic.Uint32
 	nextRead atomic.Uint32
@@ -100,8 +101,9 @@ func New(opt Options) (*Engine, error) {
 		e.closePollers()
 		return nil, err
 	}
-	opt.PPPD.Poller = e.bridging
-	e.bridges = pppbridge.NewFactory(opt.PPPD)
+	e.opt.PPPD.Poller = e.bridging
+	e.opt.PPPD.Burst = pppbridge.NewBurst(&e.sent)
+	e.bridges = pppbridge.NewFactory(e.opt.PPPD)
 	e.wg.Go(func() { e.serve("bridges", e.bridging) })
 	for _, r := range e.readers {
 		e.wg.Go(func() { e.serve("sockets", r.poller) })
@@ -115,7 +117,7 @@ func (e *Engine) openPollers() (err error) {
 		return err
 	}
 	for range e.shards {
-		r, err := newReader()
+		r, err := newReader(&e.sent)
 		if err != nil {
 			return err
 		}

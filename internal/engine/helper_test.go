@@ -13,6 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -75,7 +76,7 @@ func newNode(t testing.TB, n *network, addr netip.AddrPort, change func(*Options
 	}
 	d := &node{Engine: e, role: r, bridges: &fakeBridges{}, addr: addr, wire: &wire{net: n, local: addr}}
 	e.bridges = d.bridges
-	d.port = &port{engine: e, via: d.wire, local: addr, holding: new(holding)}
+	d.port = &port{engine: e, via: d.wire, local: addr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
 	d.port.accepting.Store(true)
 	n.mu.Lock()
 	n.ports[addr] = d.port

@@ -295,7 +295,7 @@ func TestFullInboxIsCounted(t *testing.T) {
 	n := newNetwork()
 	e, err := newEngine(Options{Limits: lavish, Rand: newChance(1)}) // not started: nobody empties
 	must(t, err)
-	p := &port{engine: e, via: &wire{net: n}, local: lnsAddr, holding: new(holding)}
+	p := &port{engine: e, via: &wire{net: n}, local: lnsAddr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
 	p.accepting.Store(true)
 	packet := l2tp.AppendControl(nil, 0, 0, 0, 0, []byte{0x80, 8, 0, 0, 0, 0, 0, 1})
 	for range newcomerSize + 5 {

@@ -134,12 +134,13 @@ func (d *realNode) exchange(t testing.TB, to *realNode) {
 		}
 	}))
 	const frames = 200
+	burst := d.opt.PPPD.Burst
 	sentAll := make(chan bool)
 	d.bridging.Post(func(time.Time) {
 		for range frames {
-			session.SendFrame(make([]byte, pppbridge.Headroom+100))
+			clear(session.Room(burst, 100))
 		}
-		session.Flush()
+		burst.Flush()
 		close(sentAll)
 	})
 	<-sentAll

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"adit/pppbridge"
 	"adit/proto/l2tp"
 )
 
@@ -113,9 +114,11 @@ type wire struct {
 }
 
 func (w *wire) send(packet []byte, path *Path) error { return w.net.send(w.local, path.Peer, packet) }
-func (w *wire) flush()                               {}
-func (w *wire) sendData(packet []byte, _ *Path) {
+func (w *wire) prepare(*Path)                        {}
+func (w *wire) room(_ *pppbridge.Burst, _ *Path, n int) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.data = append(w.data, bytes.Clone(packet))
+	packet := make([]byte, n)
+	w.data = append(w.data, packet)
+	return packet
 }

@@ -1,16 +1,23 @@
 package engine
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"adit/internal/kernel"
+	"adit/pppbridge"
+)
 
 // transport puts packets on the wire. It never blocks: what the kernel does not
 // take at once is lost, as a packet may be.
 type transport interface {
 	// send puts a control message on the wire; shards call it.
 	send(packet []byte, path *Path) error
-	// sendData gathers a data message, flush sends what was gathered; only the
-	// goroutine of the bridges calls them.
-	sendData(packet []byte, path *Path)
-	flush()
+	// room is where a data message of n octets to the peer is written, in the
+	// burst of the calling goroutine; nil: it cannot go, which is counted.
+	room(b *pppbridge.Burst, path *Path, n int) []byte
+	// prepare fills in what room needs of a path; the shard calls it, once for
+	// each path that a tunnel takes.
+	prepare(path *Path)
 }
 
 // Path is the way between us and one peer: the socket, our address that the
@@ -22,4 +29,10 @@ type Path struct {
 	via   transport
 	Local netip.AddrPort
 	Peer  netip.AddrPort
+	// destination is the way of data messages, ready made for the kernel; nil
+	// before prepare.
+	destination *kernel.Destination
 }
+
+// same says whether packets of both paths come and go the same way.
+func (p *Path) same(q *Path) bool { return p.via == q.via && p.Peer == q.Peer && p.Local == q.Local }

@@ -97,8 +97,13 @@ func (t *Tunnel) startBridge(c *Call) error {
 		}),
 	}
 	d.deadline.owner = d
+	l := newLink(t.shard)
+	spec.Owner = l
 	bridge, err := e.bridges.Open(spec, d, func(exit pppbridge.Exit) {
-		t.shard.post(func() { c.bridgeEnded(exit) })
+		t.shard.post(func() {
+			l.end()
+			c.bridgeEnded(exit)
+		})
 	})
 	if err != nil {
 		return err
@@ -106,6 +111,9 @@ func (t *Tunnel) startBridge(c *Call) error {
 	t.bridges++
 	d.bridge, c.bridge, c.data = bridge, bridge, d
 	t.slot.set(c.ID, d)
+	if s, ok := bridge.(pppbridge.Stepper); ok {
+		l.begin(s)
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"adit/pppbridge"
 	"adit/proto/l2tp"
 )
 
@@ -22,7 +23,8 @@ type port struct {
 }
 
 // dispatch looks at a packet just far enough to know whose it is. The packet is
-// not kept. to is the address of ours that it was sent to.
+// not kept beyond the next flush of the burst. to is the address of ours that it
+// was sent to.
 func (p *port) dispatch(now time.Time, packet []byte, from netip.AddrPort, to netip.Addr) {
 	e := p.engine
 	control, version, tunnelID, sessionID, ok := l2tp.Peek(packet)
@@ -63,7 +65,7 @@ func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID,
 		return
 	}
 	slot.heard(now.Sub(e.epoch))
-	d.receive(now, &h, frame)
+	d.receive(p.holding.burst, now, &h, frame)
 	p.holding.update(d)
 }
 
@@ -102,9 +104,13 @@ func (e *Engine) newcomerShard(packet []byte, peer netip.AddrPort) *shard {
 	return e.shards[maphash.Comparable(hashSeed, originOf(peer, payload))&uint64(len(e.shards)-1)]
 }
 
-// holding is the sessions that hold frames, by when the first of them must go.
-// It belongs to the goroutine that dispatches data messages.
-type holding struct{ queue deadlines[*dataSession] }
+// holding is what the goroutine that dispatches data messages has in its hands:
+// the sessions that hold frames, by when the first of them must go, and what it
+// has gathered of the others.
+type holding struct {
+	queue deadlines[*dataSession]
+	burst *pppbridge.Burst
+}
 
 // update notes what a frame has changed in the session's deadline.
 func (l *holding) update(d *dataSession) {
@@ -124,7 +130,7 @@ func (l *holding) Tick(now time.Time) {
 			return
 		}
 		d.sequence.Receiver.Expire(now)
-		d.release(now)
+		d.release(l.burst, now)
 		l.queue.set(&d.deadline, d.sequence.Receiver.Deadline())
 	}
 }

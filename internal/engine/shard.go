@@ -18,6 +18,7 @@ type shard struct {
 	// an inbox each, so that a flood of SCCRQs cannot starve the tunnels.
 	inbox     chan inbound
 	newcomers chan inbound
+	frames    chan controlFrame // PPP, for the links
 	mail      *mailbox
 
 	tunnels map[uint16]*Tunnel
@@ -25,6 +26,7 @@ type shard struct {
 	// retransmission meets its first copy.
 	origins map[origin]*Tunnel
 	queue   deadlines[*Tunnel]
+	links   deadlines[*link]
 	quit    bool
 }
 
@@ -45,6 +47,7 @@ type origin struct {
 const (
 	inboxSize    = 4096 // messages; at most a second's worth of a busy shard
 	newcomerSize = 512
+	framesSize   = 4096
 )
 
 func newShard(e *Engine, index int) *shard {
@@ -53,6 +56,7 @@ func newShard(e *Engine, index int) *shard {
 		index:     index,
 		inbox:     make(chan inbound, inboxSize),
 		newcomers: make(chan inbound, newcomerSize),
+		frames:    make(chan controlFrame, framesSize),
 		mail:      newMailbox(),
 		tunnels:   make(map[uint16]*Tunnel),
 		origins:   make(map[origin]*Tunnel),
@@ -67,7 +71,7 @@ func (s *shard) run() {
 	defer timer.Stop()
 	var armed time.Time
 	for !s.quit {
-		if next := s.queue.next(); !next.Equal(armed) {
+		if next := s.next(); !next.Equal(armed) {
 			armed = next
 			wait := idle
 			if !next.IsZero() {
@@ -80,14 +84,27 @@ func (s *shard) run() {
 			s.receive(in)
 		case in := <-s.newcomers:
 			s.receiveNewcomer(in)
+		case in := <-s.frames:
+			in.link.receive(time.Now(), in.frame)
 		case <-s.mail.ready:
 			s.mail.run()
 		case <-timer.C:
 			armed = time.Time{}
-			s.expire(time.Now())
+			now := time.Now()
+			s.expire(now)
+			s.expireLinks(now)
 		}
 	}
 	s.mail.close()
+}
+
+// next is when something of the shard wants attention; zero: nothing does.
+func (s *shard) next() time.Time {
+	tunnels, links := s.queue.next(), s.links.next()
+	if links.IsZero() || !tunnels.IsZero() && tunnels.Before(links) {
+		return tunnels
+	}
+	return links
 }
 
 // expire gives every tunnel whose deadline has passed its Tick.

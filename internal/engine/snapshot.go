@@ -58,7 +58,7 @@ type Snapshot struct {
 
 // Snapshot asks every shard what it has.
 func (e *Engine) Snapshot(ctx context.Context) (*Snapshot, error) {
-	all := &Snapshot{Counters: e.counters.byName()}
+	all := &Snapshot{Counters: e.counts()}
 	err := e.ask(ctx, func(s *shard) {
 		for _, t := range s.tunnels {
 			all.Tunnels = append(all.Tunnels, t.info())

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"adit/internal/kernel"
+	"adit/pppbridge"
 )
 
 // reader is a goroutine that reads sockets, and the sessions whose reorder
@@ -17,18 +18,20 @@ type reader struct {
 	holding holding
 }
 
-func newReader() (*reader, error) {
+func newReader(counts *kernel.SendCounts) (*reader, error) {
 	p, err := kernel.NewPoller()
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{poller: p, batch: kernel.NewRecvBatch(batchSize)}
+	r.holding.burst = pppbridge.NewBurst(counts)
 	p.AddTimed(&r.holding)
 	return r, nil
 }
 
 const (
-	// batchSize is how many datagrams one system call moves at most.
+	// batchSize is how many messages one system call takes at most, each one
+	// datagram or several that the kernel has merged.
 	batchSize = 64
 	// roundsPerWake bounds how long one busy socket keeps the others waiting.
 	roundsPerWake = 8
@@ -42,11 +45,6 @@ type socket struct {
 	reader *reader
 	fd     int
 	handle kernel.Handle
-	// out is data messages on their way out. It has some 160 KiB, so it is made
-	// with the first of them: a tunnel that we dial has a socket of its own, and
-	// on the kernel plane nothing passes here. It belongs to the goroutine of
-	// the bridges.
-	out *kernel.SendBatch
 }
 
 // openSocket opens a shared socket.
@@ -94,9 +92,14 @@ func (s *socket) Ready(now time.Time, _ kernel.Events) {
 	for range roundsPerWake {
 		n, err := b.Receive(s.fd)
 		for i := range n {
-			packet, from, to := b.Datagram(i)
-			s.dispatch(now, packet, from, to)
+			merged, size, from, to := b.Datagram(i)
+			for len(merged) > size {
+				s.dispatch(now, merged[:size:size], from, to)
+				merged = merged[size:]
+			}
+			s.dispatch(now, merged, from, to)
 		}
+		s.reader.holding.burst.Flush()
 		// An error is one that ICMP brought (the peer's port is closed, say):
 		// the control channel finds out by itself whether the peer is alive.
 		if err != nil || n < batchSize {
@@ -110,22 +113,12 @@ func (s *socket) send(packet []byte, path *Path) error {
 	return kernel.SendFrom(s.fd, packet, path.Local.Addr(), path.Peer)
 }
 
-// sendData is transport.
-func (s *socket) sendData(packet []byte, path *Path) {
-	if s.out == nil {
-		s.out = kernel.NewSendBatch(s.fd, batchSize)
-	}
-	if s.out.Add(packet, path.Local.Addr(), path.Peer) {
-		s.flush()
-	}
+// room is transport.
+func (s *socket) room(b *pppbridge.Burst, path *Path, n int) []byte {
+	return b.Out.Room(path.destination, n)
 }
 
-// flush is transport.
-func (s *socket) flush() {
-	if s.out == nil {
-		return
-	}
-	sent, failed := s.out.Flush()
-	s.engine.counters.add(DataSent, uint64(sent))
-	s.engine.counters.add(SendFailed, uint64(failed))
+// prepare is transport.
+func (s *socket) prepare(path *Path) {
+	path.destination = kernel.NewDestination(s.fd, path.Local.Addr(), path.Peer)
 }

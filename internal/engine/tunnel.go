@@ -103,7 +103,7 @@ func (t *Tunnel) receive(h l2tp.Header, payload []byte, path *Path) {
 	}
 	wasUp := t.core.Established()
 	ev := tunnel.Receive{Header: h, Payload: payload}
-	if !wasUp && t.initiator && *path != *t.path {
+	if !wasUp && t.initiator && !path.same(t.path) {
 		t.tryPath(ev, path)
 		return
 	}
@@ -142,6 +142,7 @@ func (t *Tunnel) tryPath(ev tunnel.Receive, path *Path) {
 
 func (t *Tunnel) setPath(path *Path) {
 	p := *path
+	p.via.prepare(&p)
 	t.path = &p
 	t.slot.path.Store(&p)
 }
