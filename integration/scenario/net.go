@@ -48,18 +48,19 @@ var (
 // process in them at the end of the test.
 func NewNet(t TB) *Net {
 	t.Helper()
+	NeedLab(t)
 	return newNet(t, 2)
 }
 
 // NewNet3 makes three namespaces in a chain: A, B, C.
 func NewNet3(t TB) *Net {
 	t.Helper()
+	NeedLab(t)
 	return newNet(t, 3)
 }
 
 func newNet(t TB, count int) *Net {
 	t.Helper()
-	NeedLab(t)
 	n := &Net{}
 	id := netCount.Add(1)
 	all := make([]*NS, count)

