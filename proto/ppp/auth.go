@@ -2,7 +2,6 @@ package ppp
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"time"
 )
@@ -12,6 +11,9 @@ type authHost interface {
 	send(p Protocol, packet []byte)
 	act(a Action)
 	random(n int) []byte
+	// nextNumber returns the number of an Authenticate action, which no other of
+	// this link has had.
+	nextNumber() uint32
 	// authenticated says that the peer has shown who it is, answered that the
 	// peer has accepted us. Each is called once: what comes later only renews it.
 	authenticated(now time.Time, v Verdict)
@@ -107,11 +109,9 @@ func (a *authenticator) start(now time.Time) {
 	if a.state != authIdle {
 		return
 	}
-	// Numbers and Identifiers begin anywhere, so that what belongs to an
-	// authenticator before this one, by an earlier agreement of LCP, does not
-	// fit.
-	r := a.host.random(5)
-	a.number, a.id = binary.BigEndian.Uint32(r), r[4]
+	// Identifiers begin anywhere, so that answers to an authenticator before this
+	// one, by an earlier agreement of LCP, hardly fit.
+	a.id = a.host.random(1)[0]
 	a.begin(now)
 }
 
@@ -199,7 +199,7 @@ func (a *authenticator) deadline() time.Time {
 func (a *authenticator) judge(r AuthRequest) {
 	r.Method = a.method
 	a.state = authJudging
-	a.number++
+	a.number = a.host.nextNumber()
 	a.host.act(Authenticate{Number: a.number, Request: r})
 }
 
@@ -214,7 +214,7 @@ func (a *authenticator) verdict(now time.Time, ev Authenticated) {
 		v.User = a.x.name
 	}
 	if v.Accept && a.in && v.User != a.user {
-		v = Verdict{Message: "not the name of before", EAP: nil}
+		v = Verdict{Message: "not the name of before"}
 	}
 	switch a.method {
 	case MethodPAP:
