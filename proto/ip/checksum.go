@@ -129,39 +129,6 @@ func sumTail(b []byte, s, c uint64) uint64 {
 	return s + c
 }
 
-// copySum copies src to the start of dst, which must be as long at least, and
-// returns the sum of src as Sum does with an initial one of 0: one pass over
-// the octets instead of two.
-func copySum(dst, src []byte) uint64 {
-	le := binary.LittleEndian
-	dst = dst[:len(src)]
-	var s, c uint64
-	for len(src) >= 64 && len(dst) >= 64 {
-		p, q := (*[64]byte)(src), (*[64]byte)(dst)
-		w0, w1, w2, w3 := le.Uint64(p[0:]), le.Uint64(p[8:]), le.Uint64(p[16:]), le.Uint64(p[24:])
-		w4, w5, w6, w7 := le.Uint64(p[32:]), le.Uint64(p[40:]), le.Uint64(p[48:]), le.Uint64(p[56:])
-		le.PutUint64(q[0:], w0)
-		le.PutUint64(q[8:], w1)
-		le.PutUint64(q[16:], w2)
-		le.PutUint64(q[24:], w3)
-		le.PutUint64(q[32:], w4)
-		le.PutUint64(q[40:], w5)
-		le.PutUint64(q[48:], w6)
-		le.PutUint64(q[56:], w7)
-		s, c = bits.Add64(s, w0, c)
-		s, c = bits.Add64(s, w1, c)
-		s, c = bits.Add64(s, w2, c)
-		s, c = bits.Add64(s, w3, c)
-		s, c = bits.Add64(s, w4, c)
-		s, c = bits.Add64(s, w5, c)
-		s, c = bits.Add64(s, w6, c)
-		s, c = bits.Add64(s, w7, c)
-		src, dst = src[64:], dst[64:]
-	}
-	copy(dst, src)
-	return uint64(bits.ReverseBytes16(Fold(sumTail(src, s, c))))
-}
-
 // updateChecksum is the checksum field after a word of what it covers went from
 // before to after. RFC 1624 section 3: "HC' = ~(~HC + ~m + m')".
 func updateChecksum(field, before, after uint16) uint16 {

@@ -76,68 +76,67 @@ type Header struct {
 // packet are padding, which PPP allows (RFC 1661 section 2): go on with
 // b[:h.Length]. The checksum of the IPv4 header is not verified. The errors are
 // ErrTruncated, ErrVersion and ErrHeader.
-func Parse(b []byte) (Header, error) {
+func Parse(b []byte) (h Header, err error) {
 	if len(b) == 0 {
-		return Header{}, ErrTruncated
+		return h, ErrTruncated
 	}
 	switch b[0] >> 4 {
 	case 4:
-		return parse4(b)
+		err = h.parse4(b)
 	case 6:
-		return parse6(b)
+		err = h.parse6(b)
+	default:
+		err = ErrVersion
 	}
-	return Header{}, ErrVersion
+	return h, err
 }
 
 // parse4: RFC 791 section 3.1.
-func parse4(b []byte) (Header, error) {
+func (h *Header) parse4(b []byte) error {
 	if len(b) < header4Len {
-		return Header{}, ErrTruncated
+		return ErrTruncated
 	}
 	headerLen := int(b[0]&0xf) * 4
 	length := int(binary.BigEndian.Uint16(b[2:]))
 	if headerLen < header4Len || length < headerLen {
-		return Header{}, ErrHeader
+		return ErrHeader
 	}
 	if length > len(b) {
-		return Header{}, ErrTruncated
+		return ErrTruncated
 	}
 	fragment := binary.BigEndian.Uint16(b[6:])
-	return Header{
-		Version:   4,
-		Protocol:  b[9],
-		Fragment:  fragment&(flagMF|maskOffset) != 0,
-		Offset:    fragment & maskOffset << 3,
-		HeaderLen: headerLen,
-		Length:    length,
-		Src:       netip.AddrFrom4([4]byte(b[12:16])),
-		Dst:       netip.AddrFrom4([4]byte(b[16:20])),
-	}, nil
+	h.Version = 4
+	h.Protocol = b[9]
+	h.Fragment = fragment&(flagMF|maskOffset) != 0
+	h.Offset = fragment & maskOffset << 3
+	h.HeaderLen = headerLen
+	h.Length = length
+	h.Src = netip.AddrFrom4([4]byte(b[12:16]))
+	h.Dst = netip.AddrFrom4([4]byte(b[16:20]))
+	return nil
 }
 
 // parse6: RFC 8200 section 3. A jumbogram (RFC 2675, Payload Length 0) is read
 // as a packet with no payload.
-func parse6(b []byte) (Header, error) {
+func (h *Header) parse6(b []byte) error {
 	if len(b) < header6Len {
-		return Header{}, ErrTruncated
+		return ErrTruncated
 	}
 	length := header6Len + int(binary.BigEndian.Uint16(b[4:]))
 	if length > len(b) {
-		return Header{}, ErrTruncated
+		return ErrTruncated
 	}
-	h := Header{
-		Version:   6,
-		Protocol:  b[6],
-		HeaderLen: header6Len,
-		Length:    length,
-		Src:       netip.AddrFrom16([16]byte(b[8:24])),
-		Dst:       netip.AddrFrom16([16]byte(b[24:40])),
-	}
+	h.Version = 6
+	h.Protocol = b[6]
+	h.HeaderLen = header6Len
+	h.Length = length
+	h.Src = netip.AddrFrom16([16]byte(b[8:24]))
+	h.Dst = netip.AddrFrom16([16]byte(b[24:40]))
 	switch h.Protocol {
 	case ProtocolHopByHop, ProtocolRouting, ProtocolFragment, ProtocolDestination:
-		return h, h.skipExtensions(b[:length])
+		return h.skipExtensions(b[:length])
 	}
-	return h, nil
+	return nil
 }
 
 // skipExtensions steps over the extension headers of b, a whole packet (RFC

@@ -128,7 +128,7 @@ func appendError(dst, packet []byte, from netip.Addr, e4, e6 icmpError) ([]byte,
 	if !mayReport(packet, &h, e.multicast) || from.Is4() != (h.Version == 4) || !from.IsValid() || !isUnicast(from) {
 		return dst, false
 	}
-	// "The ICMP datagram SHOULD contain as much of the original datagram as
+	// "the ICMP datagram SHOULD contain as much of the original datagram as
 	// possible without the length of the ICMP datagram exceeding 576 bytes." (RFC
 	// 1812 section 4.3.2.3) "Every ICMPv6 error message ... MUST include as much
 	// of the IPv6 offending (invoking) packet ... as possible without making the

@@ -18,12 +18,12 @@ type Limiter struct {
 // NewLimiter returns a full Limiter that lets burst messages through at once,
 // and perSecond each second for long. Both are 1 at least.
 func NewLimiter(perSecond, burst int) Limiter {
-	interval := time.Second / time.Duration(max(perSecond, 1))
+	interval := max(time.Second/time.Duration(max(perSecond, 1)), 1)
 	return Limiter{interval: interval, depth: interval * time.Duration(max(burst, 1))}
 }
 
 // Allow takes a token at the time now, and reports whether there was one. A now
-// before the last one takes from what there was then.
+// earlier than an earlier call's finds fewer tokens, not more.
 func (l *Limiter) Allow(now time.Time) bool {
 	full := l.full
 	if full.Before(now) {
