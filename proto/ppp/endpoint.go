@@ -153,7 +153,7 @@ func (e *Endpoint) start(p *Proxy) {
 	e.partsAt = e.now
 	e.setupAt = e.now + e.cfg.setupTimeout()
 	e.phase = PhaseEstablish
-	e.lcp.reset(e)
+	e.lcp.theirs = lcpDefaults
 	if p != nil && e.cfg.Proxy == ProxyAccept && e.takeOver(p) {
 		return
 	}

@@ -21,16 +21,14 @@ type proxyAuth struct {
 // 1661 section 6.1 has us take frames of that size anyway.
 func (e *Endpoint) takeOver(p *Proxy) bool {
 	l := &e.lcp
-	mine, kept := l.ours, l.offer
 	if p.LastSent == nil || p.LastReceived == nil ||
 		!optionsOK(p.LastSent) || !optionsOK(p.LastReceived) || !l.adopt(e, p.LastSent) {
-		l.ours, l.offer = mine, kept
-		return false
+		return false // a Configure-Request of our own sets all that anew
 	}
 	var r verdictOnOptions
 	l.judge(e, p.LastReceived, &r)
 	if code, _ := r.result(p.LastReceived); code != ConfigureAck || e.loops > 0 {
-		l.ours, l.offer, l.theirs, l.theirAuthOff, e.loops = mine, kept, lcpDefaults, false, 0
+		l.theirs, l.theirAuthOff, e.loops = lcpDefaults, false, 0
 		return false
 	}
 	// Nothing of ours is under way to which the peer could reply.
