@@ -177,6 +177,7 @@ func loadSteering(refuse bool) (int, error) {
 	case unix.ENOSYS, unix.EINVAL:
 		return -1, &Error{Op: op, Kind: ErrNotSupported, Err: errno,
 			Advice: "the kernel has no eBPF; one queue works without"}
+	default:
+		return -1, plainError(op, errno)
 	}
-	return -1, plainError(op, errno)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	inet "adit/proto/ip"
@@ -145,4 +146,34 @@ func TestTUNOffloads(t *testing.T) {
 			t.Errorf("the kernel offers %+v", o)
 		}
 	})
+}
+
+// threadNamespace is the network namespace of the thread, to join it again.
+func threadNamespace(t testing.TB) int {
+	t.Helper()
+	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+func join(t testing.TB, namespace int) {
+	t.Helper()
+	if err := unix.Setns(namespace, unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// moveLink moves an interface of this namespace into another.
+func moveLink(t testing.TB, name string, namespace int) {
+	t.Helper()
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetNsFd(link, namespace)
+	}
+	if err != nil {
+		t.Fatalf("move %s: %v", name, err)
+	}
 }

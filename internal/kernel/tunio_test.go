@@ -433,8 +433,8 @@ func transfer(t *testing.T, l net.Listener, want []byte) {
 	_ = s.SetDeadline(time.Now().Add(20 * time.Second))
 	sent := make(chan error, 1)
 	go func() {
-		_, err := c.Write(want)
-		sent <- errors.Join(err, c.(*net.TCPConn).CloseWrite())
+		_, e := c.Write(want)
+		sent <- errors.Join(e, c.(*net.TCPConn).CloseWrite())
 	}()
 	got, err := io.ReadAll(s)
 	if e := <-sent; err != nil || e != nil || !bytes.Equal(got, want) {
