@@ -14,7 +14,9 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/pppbridge"
 	"adit/proto/l2tp"
+	"adit/proto/ppp"
 	"adit/proto/tunnel"
 )
 
@@ -31,6 +33,8 @@ type Role struct {
 	resolver resolver
 	lookups  chan struct{}
 	serial   callSerial
+	access   pppbridge.Access                // decides about peers where we are the LNS
+	secrets  map[*config.Session]ppp.Secrets // of the sessions that have a user
 
 	mu      sync.Mutex
 	pausing map[*line]*time.Timer // by the line that waits to dial again
@@ -47,14 +51,15 @@ type resolver interface {
 }
 
 // Start begins to dial. It ends when ctx does: then no new attempt is made and
-// no timer is left; the tunnels are the engine's to close.
-func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, log *logrus.Entry) *Role {
-	return start(ctx, cfg, e, planes, log, net.DefaultResolver)
+// no timer is left; the tunnels are the engine's to close. Access is asked about
+// the peers of calls in which we are the LNS.
+func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, access pppbridge.Access, log *logrus.Entry) *Role {
+	return start(ctx, cfg, e, planes, access, log, net.DefaultResolver)
 }
 
-func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, log *logrus.Entry, names resolver) *Role {
+func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, access pppbridge.Access, log *logrus.Entry, names resolver) *Role {
 	r := &Role{
-		ctx: ctx, engine: e, planes: planes, cfg: cfg, log: log,
+		ctx: ctx, engine: e, planes: planes, cfg: cfg, access: access, log: log,
 		resolver: names,
 		lookups:  make(chan struct{}, lookupsAtATime),
 		pausing:  make(map[*line]*time.Timer),
@@ -107,9 +112,18 @@ func (r *Role) lookup(ctx context.Context, family config.Family, host string) ([
 	return addrs, nil
 }
 
+// end is who we are in the calls of a session.
+func (r *Role) end(t *config.Tunnel, s *config.Session) engine.End {
+	end := engine.End{LNS: s.Direction == config.Outgoing, Name: t.HostName, Secrets: r.secrets[s]}
+	if s.User != "" {
+		end.Name = s.User
+	}
+	return end
+}
+
 // wanted is the call of a configured session. The number tells apart the calls
 // of a session with a count.
-func (r *Role) wanted(s *config.Session, number int) engine.Wanted {
+func (r *Role) wanted(t *config.Tunnel, s *config.Session, number int) engine.Wanted {
 	name := s.Name
 	if s.Count > 1 {
 		name = fmt.Sprintf("%s-%d", s.Name, number+1)
@@ -133,7 +147,12 @@ func (r *Role) wanted(s *config.Session, number int) engine.Wanted {
 	if s.PrivateGroupID != "" {
 		call.PrivateGroupID = []byte(s.PrivateGroupID)
 	}
+	end := r.end(t, s)
 	return engine.Wanted{Call: call, Spec: func() (*engine.CallSpec, error) {
-		return r.planes.CallSpec(name, s.Profile, s.PPPDOptions), nil
+		spec := r.planes.CallSpec(name, s.Profile, s.PPPDOptions, end)
+		if end.LNS {
+			spec.Bridge.Access = r.access
+		}
+		return spec, nil
 	}}
 }

@@ -90,7 +90,7 @@ func begin(n *names, tunnels ...*config.Tunnel) (r *Role, log *bytes.Buffer, sto
 	cfg := &config.Config{VendorName: "adit", LAC: config.LAC{Tunnels: tunnels}}
 	cfg.Limits.SessionsPerTunnel = 100
 	ctx, cancel := context.WithCancel(context.Background())
-	r = start(ctx, cfg, n, &engine.Planes{}, logrus.NewEntry(logger), n)
+	r = start(ctx, cfg, n, &engine.Planes{}, nil, logrus.NewEntry(logger), n)
 	return r, log, func() { cancel(); synctest.Wait() }
 }
 

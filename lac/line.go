@@ -140,7 +140,7 @@ func (a *attempt) TunnelDown(*engine.Tunnel, tunnel.Cause) {
 // which answers every number at once.
 func (a *attempt) CallRequested(c *engine.Call) {
 	l := a.line
-	c.Accept(l.role.planes.CallSpec("", l.cfg.Profile, nil))
+	c.Accept(l.role.planes.CallSpec("", l.cfg.Profile, nil, engine.End{Name: l.cfg.HostName}))
 }
 
 // CallUp tells the keeper.
@@ -162,7 +162,7 @@ func (l *line) wanted() []engine.Wanted {
 	var all []engine.Wanted
 	for _, s := range l.cfg.Sessions {
 		for i := range s.Count {
-			all = append(all, l.role.wanted(s, i))
+			all = append(all, l.role.wanted(l.cfg, s, i))
 		}
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -20,6 +21,8 @@ type Role struct {
 	planes *engine.Planes
 	peers  map[*config.Peer]*peer
 	pools  map[*config.Pool]*pool
+	end    engine.End
+	access pppbridge.Access
 }
 
 // peer is one [[lns.peers]] block with what it holds at present.
@@ -34,7 +37,8 @@ type peer struct {
 // New makes the role from a validated configuration.
 func New(cfg *config.Config, planes *engine.Planes) *Role {
 	r := &Role{cfg: cfg, planes: planes,
-		peers: make(map[*config.Peer]*peer), pools: make(map[*config.Pool]*pool)}
+		peers: make(map[*config.Peer]*peer), pools: make(map[*config.Pool]*pool),
+		end: engine.End{LNS: true, Name: cfg.HostName}}
 	for _, p := range cfg.LNS.Peers {
 		r.peers[p] = &peer{role: r, cfg: p}
 	}
@@ -123,8 +127,10 @@ func (h *handler) CallRequested(c *engine.Call) {
 		refuse(c, "max_sessions of this [[lns.peers]] block is reached", "no more sessions are accepted from you at present")
 		return
 	}
-	spec := p.role.planes.CallSpec("", p.cfg.Profile, nil)
-	if !p.role.assign(spec, p.cfg.Profile) {
+	// Who asks for an incoming call is its LAC, and so we are its LNS.
+	serving := c.Params.Direction == tunnel.Incoming
+	spec := p.role.callSpec("", p.cfg.Profile, nil, serving)
+	if (serving || spec.Bridge.Endpoint == nil) && !p.role.assign(spec, p.cfg.Profile) {
 		refuse(c, "pool "+p.cfg.Profile.Pool.Name+" is exhausted: add a range to it", "no address is free")
 		return
 	}
@@ -149,6 +155,23 @@ func (h *handler) CallDown(c *engine.Call, _ tunnel.Cause) {
 		h.calls.Down(c)
 	}
 }
+
+// callSpec is what a profile says of a call. To our own PPP endpoint it matters
+// whether we serve the peer, as its LNS, or are its client, as a LAC that places
+// calls for it; a client has nobody to let in, and no name that it could prove.
+func (r *Role) callSpec(name string, profile *config.Profile, options []string, serving bool) *engine.CallSpec {
+	end := r.end
+	end.LNS = serving
+	spec := r.planes.CallSpec(name, profile, options, end)
+	if serving {
+		spec.Bridge.Access = r.access
+	}
+	return spec
+}
+
+// Access is who decides about the peers of the built-in endpoint, for the calls
+// of the other role in which we are the LNS.
+func (r *Role) Access() pppbridge.Access { return r.access }
 
 // assign gives a call its address from the profile's pool, and sees to it that
 // the address comes back. It reports false when the pool is exhausted.
@@ -178,7 +201,7 @@ func (p *peer) outgoingCall(o *config.OutgoingCall) engine.Wanted {
 			MaximumBPS:   o.MaximumBPS,
 		},
 		Spec: func() (*engine.CallSpec, error) {
-			spec := p.role.planes.CallSpec(o.Name, o.Profile, o.PPPDOptions)
+			spec := p.role.callSpec(o.Name, o.Profile, o.PPPDOptions, true)
 			if !p.role.assign(spec, o.Profile) {
 				return nil, fmt.Errorf("pool %s is exhausted: add a range to it", o.Profile.Pool.Name)
 			}

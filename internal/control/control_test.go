@@ -104,7 +104,11 @@ func TestViewsPassThrough(t *testing.T) {
 			{ID: 3, PeerID: 4, Tunnel: 5, TunnelPeer: "B", Name: "n", Profile: "p", Direction: "incoming", Role: "lns",
 				State: "established", Since: then, Bridge: "pppd/kernel", Interface: "ppp0", PPPDPID: 99,
 				LocalAddress: netip.MustParseAddr("10.0.0.1"), RemoteAddress: netip.MustParseAddr("10.0.0.2"),
+				Phase: "network", User: "alice",
+				LocalIPv6: netip.MustParseAddr("fe80::1"), RemoteIPv6: netip.MustParseAddr("fe80::2"),
+				Routes:       []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/48"), netip.MustParsePrefix("192.0.2.0/24")},
 				CalledNumber: "1", CallingNumber: "2", Traffic: Traffic{1, 2, 3, 4, 5, 6},
+				Drops:      map[string]uint64{"source": 1 << 63},
 				Sequencing: Sequencing{true, true, 1, 2, 3, 4, 5, 6, 7}},
 		},
 	}
@@ -113,6 +117,7 @@ func TestViewsPassThrough(t *testing.T) {
 	addrs := cmp.Options{
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	}
 	status, err := c.Status(t.Context())
 	if diff := cmp.Diff(d.status, status); err != nil || diff != "" {

@@ -122,7 +122,7 @@ type Session struct {
 	Since time.Time `json:"since"`
 
 	// Bridge says where the PPP frames go: "pppd/kernel", "pppd/pty-async",
-	// "pppd/pty-sync", "discard".
+	// "pppd/pty-sync", "builtin/tun", "builtin/kernel", "relay", "discard".
 	Bridge    string `json:"bridge"`
 	Interface string `json:"interface,omitempty"` // "ppp0"
 	PPPDPID   int    `json:"pppd_pid,omitempty"`
@@ -131,11 +131,21 @@ type Session struct {
 	LocalAddress  netip.Addr `json:"local_address"`
 	RemoteAddress netip.Addr `json:"remote_address"`
 
+	// What only the built-in PPP endpoint knows.
+	Phase      string         `json:"phase,omitempty"` // of PPP, as "authenticate"
+	User       string         `json:"user,omitempty"`  // who the peer showed to be
+	LocalIPv6  netip.Addr     `json:"local_ipv6,omitzero"`
+	RemoteIPv6 netip.Addr     `json:"remote_ipv6,omitzero"`
+	Routes     []netip.Prefix `json:"routes,omitempty"` // networks behind the peer
+
 	CalledNumber  string `json:"called_number,omitempty"`
 	CallingNumber string `json:"calling_number,omitempty"`
 
-	Traffic    Traffic    `json:"traffic"`
-	Sequencing Sequencing `json:"sequencing"`
+	Traffic Traffic `json:"traffic"`
+	// Drops counts frames that the bridge threw away, by the reason; only what
+	// is not zero.
+	Drops      map[string]uint64 `json:"drops,omitempty"`
+	Sequencing Sequencing        `json:"sequencing"`
 }
 
 // Traffic counts data messages; rx is from the peer.
