@@ -93,6 +93,20 @@ func (d cannedDaemon) Sessions(context.Context) ([]control.Session, error) {
 	}, nil
 }
 
+// builtinSessions have what only the built-in endpoint knows.
+func builtinSessions() []control.Session {
+	return []control.Session{
+		{ID: 3, PeerID: 7, Tunnel: 4711, TunnelPeer: "pop-berlin", Role: "lns", State: "up", Phase: "network", Since: ago(time.Minute),
+			Bridge: "builtin/tun", Interface: "adit0", User: "alice\x1b[2J",
+			LocalAddress: netip.MustParseAddr("10.0.0.1"), RemoteAddress: netip.MustParseAddr("10.0.0.11"),
+			RemoteIPv6: netip.MustParseAddr("fe80::1"),
+			Routes:     []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("2001:db8:7::/48")},
+			Drops:      map[string]uint64{"source": 12, "not_up": 1}},
+		{ID: 4, PeerID: 8, Tunnel: 4711, TunnelPeer: "pop-berlin", Role: "lns", State: "up", Phase: "authenticate", Since: ago(time.Second),
+			Bridge: "builtin/tun"},
+	}
+}
+
 func (d cannedDaemon) Disconnect(_ context.Context, sel control.Selector) (control.Disconnected, error) {
 	switch {
 	case d.empty:
@@ -144,6 +158,11 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "sessions.txt", out.String())
+	out.Reset()
+	if err := showSessions(&out, append(builtinSessions(), sessions...), now); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "sessions-builtin.txt", out.String())
 	out.Reset()
 	status, _ := cannedDaemon{}.Status(t.Context())
 	if err := showStatus(&out, status); err != nil {

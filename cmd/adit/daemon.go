@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
-	"sort"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -27,14 +26,16 @@ const goodbye = 5 * time.Second
 // runDaemon runs adit until ctx ends, and then ends every tunnel and pppd.
 func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Entry) error {
 	planes := engine.ProbePlanes(cfg.PPPD.Path)
-	if err := choosePlanes(cfg, planes, log); err != nil {
-		return err
-	}
-	e, err := newEngine(cfg, planes, log)
+	choices, err := choosePlanes(cfg, planes, log)
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, engine: e, planes: planes, started: time.Now()}
+	role := lns.New(cfg, planes)
+	e, err := newEngine(cfg, role, log)
+	if err != nil {
+		return err
+	}
+	d := &daemon{cfg: cfg, engine: e, planes: planes, lns: role, choices: choices, started: time.Now()}
 	err = d.serve(ctx, log)
 	log.Info("shutting down")
 	bound, cancel := context.WithTimeout(context.Background(), cfg.PPPD.StopTimeout+goodbye)
@@ -46,7 +47,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Entry) error
 	return err
 }
 
-func newEngine(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, role *lns.Role, log *logrus.Entry) (*engine.Engine, error) {
 	opt := engine.Options{
 		Shards: shards(),
 		Limits: engine.Limits{
@@ -60,13 +61,19 @@ func newEngine(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*e
 		},
 	}
 	if len(cfg.LNS.Peers) > 0 {
-		opt.Acceptor = lns.New(cfg, planes)
+		opt.Acceptor = role
 	}
 	return engine.New(opt)
 }
 
-// serve opens the sockets, begins to dial, and answers the control socket.
+// serve opens the TUN and the sockets, begins to dial, and answers the control
+// socket.
 func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
+	if tun := d.tun(); tun != nil {
+		if err := d.engine.OpenTUN(*tun); err != nil {
+			return err
+		}
+	}
 	if err := listen(d.cfg.Listen, d.engine.Listen, log); err != nil {
 		return err
 	}
@@ -76,7 +83,7 @@ func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
 	}
 	complaints := log.WriterLevel(logrus.WarnLevel)
 	defer complaints.Close()
-	lac.Start(ctx, d.cfg, d.engine, d.planes, log)
+	lac.Start(ctx, d.cfg, d.engine, d.planes, d.lns.Access(), log)
 	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
 	return control.NewServer(d, complaints).Serve(ctx, socket)
 }
@@ -109,58 +116,6 @@ func shards() int {
 		n *= 2
 	}
 	return n
-}
-
-// choosePlanes settles "auto" for every profile in use and says so, or lists
-// what is missing.
-func choosePlanes(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) error {
-	var missing []error
-	for _, p := range usedProfiles(cfg) {
-		choice, err := planes.Choose(p)
-		if err != nil {
-			missing = append(missing, err)
-			continue
-		}
-		log.WithFields(logrus.Fields{"profile": p.Name, "bridge": choice.Kind.String()}).Info("PPP frames: " + choice.Reason)
-	}
-	return errors.Join(missing...)
-}
-
-// usedProfiles lists the profiles that a session may get, by name.
-func usedProfiles(cfg *config.Config) []*config.Profile {
-	used := make(map[*config.Profile]bool)
-	for _, p := range cfg.LNS.Peers {
-		used[p.Profile] = true
-	}
-	for _, o := range cfg.LNS.Outgoing {
-		used[o.Profile] = true
-	}
-	for _, t := range cfg.LAC.Tunnels {
-		if t.AllowOutgoing {
-			used[t.Profile] = true
-		}
-		for _, s := range t.Sessions {
-			used[s.Profile] = true
-		}
-	}
-	all := make([]*config.Profile, 0, len(used))
-	for p := range used {
-		all = append(all, p)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	return all
-}
-
-// plane is a Choice in the words of the control interface.
-func plane(profile *config.Profile, choice engine.Choice) control.Plane {
-	p := control.Plane{Profile: profile.Name, PPP: "pppd", DataPlane: "userspace", Reason: choice.Reason}
-	if choice.Kind == pppbridge.Discard {
-		p.PPP = "discard"
-	}
-	if choice.Kind.KernelPlane() {
-		p.DataPlane = "kernel"
-	}
-	return p
 }
 
 // disconnectMessage is what the peer is told when an operator disconnects it.

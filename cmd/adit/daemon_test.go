@@ -210,7 +210,7 @@ func TestPortInUseEndsTheDaemon(t *testing.T) {
 func TestUsedProfiles(t *testing.T) {
 	a, b, c := &config.Profile{Name: "a"}, &config.Profile{Name: "b"}, &config.Profile{Name: "c"}
 	cfg := &config.Config{}
-	cfg.LNS.Peers = []*config.Peer{{Profile: c}, {Profile: c}}
+	cfg.LNS.Peers = []*config.Peer{{Profile: c, AllowIncoming: true}, {Profile: c, AllowIncoming: true}}
 	cfg.LAC.Tunnels = []*config.Tunnel{{Profile: a, AllowOutgoing: true}, {Profile: b}}
 	if got := usedProfiles(cfg); len(got) != 2 || got[0] != a || got[1] != c {
 		t.Errorf("%v", got)

@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,15 +35,51 @@ func showSessions(w io.Writer, sessions []control.Session, now time.Time) error 
 		_, err := fmt.Fprintln(w, "There are no sessions.")
 		return err
 	}
-	header := []string{"SESSION", "PEER ID", "PEER", "NAME", "ROLE", "STATE", "SINCE", "BRIDGE", "INTERFACE", "LOCAL", "REMOTE", "RX", "TX"}
+	header := []string{"SESSION", "PEER ID", "PEER", "NAME", "USER", "ROLE", "STATE", "PHASE", "SINCE", "BRIDGE", "INTERFACE",
+		"LOCAL", "REMOTE", "REMOTE IPV6", "ROUTES", "DROPS", "RX", "TX"}
 	rows := make([][]string, len(sessions))
 	for i, s := range sessions {
 		rows[i] = []string{
-			fmt.Sprintf("%d/%d", s.Tunnel, s.ID), id(s.PeerID), dash(s.TunnelPeer), dash(s.Name),
-			dash(s.Role), dash(s.State), age(now, s.Since), dash(s.Bridge), dash(s.Interface),
-			address(s.LocalAddress), address(s.RemoteAddress),
+			fmt.Sprintf("%d/%d", s.Tunnel, s.ID), id(s.PeerID), dash(s.TunnelPeer), dash(s.Name), dash(s.User),
+			dash(s.Role), dash(s.State), dash(s.Phase), age(now, s.Since), dash(s.Bridge), dash(s.Interface),
+			address(s.LocalAddress), address(s.RemoteAddress), address(s.RemoteIPv6), routes(s.Routes), reasons(s.Drops),
 			octets(s.Traffic.RxBytes), octets(s.Traffic.TxBytes),
 		}
 	}
+	header, rows = withoutEmpty(header, rows, "USER", "PHASE", "REMOTE IPV6", "ROUTES", "DROPS")
 	return table(w, header, rows)
+}
+
+// routes is the networks behind a peer, in one cell.
+func routes(all []netip.Prefix) string {
+	texts := make([]string, len(all))
+	for i, p := range all {
+		texts[i] = p.String()
+	}
+	return dash(strings.Join(texts, ","))
+}
+
+// reasons is what was dropped and why, in one cell.
+func reasons(drops map[string]uint64) string {
+	var texts []string
+	for _, name := range slices.Sorted(maps.Keys(drops)) {
+		texts = append(texts, fmt.Sprintf("%s=%d", name, drops[name]))
+	}
+	return dash(strings.Join(texts, ","))
+}
+
+// withoutEmpty takes the named columns away in which no row has anything, so
+// that those who have no use for them keep their narrow table.
+func withoutEmpty(header []string, rows [][]string, names ...string) ([]string, [][]string) {
+	for i := len(header) - 1; i >= 0; i-- {
+		used := slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "-" })
+		if used || !slices.Contains(names, header[i]) {
+			continue
+		}
+		header = slices.Delete(header, i, i+1)
+		for j := range rows {
+			rows[j] = slices.Delete(rows[j], i, i+1)
+		}
+	}
+	return header, rows
 }

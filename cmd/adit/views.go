@@ -8,6 +8,8 @@ import (
 	"adit/internal/config"
 	"adit/internal/control"
 	"adit/internal/engine"
+	"adit/lns"
+	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -17,6 +19,8 @@ type daemon struct {
 	cfg     *config.Config
 	engine  *engine.Engine
 	planes  *engine.Planes
+	lns     *lns.Role
+	choices map[*config.Profile]engine.Choice // of the profiles in use
 	started time.Time
 }
 
@@ -57,9 +61,7 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 		}
 	}
 	for _, p := range usedProfiles(d.cfg) {
-		if choice, err := d.planes.Choose(p); err == nil {
-			s.Planes = append(s.Planes, plane(p, choice))
-		}
+		s.Planes = append(s.Planes, plane(p, d.choices[p]))
 	}
 	return s, nil
 }
@@ -136,9 +138,17 @@ func sessionView(c engine.CallInfo) control.Session {
 	v.Bridge = c.Kind.String()
 	v.Interface, v.PPPDPID = c.Bridge.Interface, c.Bridge.PID
 	v.LocalAddress, v.RemoteAddress = c.Bridge.LocalIP, c.Bridge.PeerIP
+	v.User, v.Phase, v.Routes = c.Bridge.User, c.Bridge.Phase, c.Bridge.Routes
+	v.LocalIPv6, v.RemoteIPv6 = c.Bridge.LocalIPv6, c.Bridge.PeerIPv6
 	s := c.Stats
-	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed
-	v.Traffic.TxErrors = s.DropBadFCS + s.DropMalformed
+	v.Drops = drops(s)
+	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed + s.DropSource + s.DropNotUp
+	v.Traffic.TxErrors = s.DropBadFCS + s.DropTooBig
+	if c.Kind == pppbridge.Builtin {
+		v.Traffic.RxErrors += s.DropMalformed // of the peer; a pppd's otherwise
+	} else {
+		v.Traffic.TxErrors += s.DropMalformed
+	}
 	if k := s.Kernel; k != nil {
 		v.Traffic = control.Traffic{
 			RxPackets: k.RxPackets, RxBytes: k.RxBytes, RxErrors: k.RxErrors,
@@ -147,6 +157,30 @@ func sessionView(c engine.CallInfo) control.Session {
 		v.Sequencing.Late, v.Sequencing.Reordered = k.RxSeqDiscards, k.RxOOSPackets
 	}
 	return v
+}
+
+// drops names what a bridge threw away, and why; nil if it was nothing.
+func drops(s pppbridge.Stats) map[string]uint64 {
+	var all map[string]uint64
+	for name, n := range map[string]uint64{
+		"queue_full": s.DropQueueFull,
+		"too_long":   s.DropTooLong,
+		"closed":     s.DropClosed,
+		"bad_fcs":    s.DropBadFCS,
+		"source":     s.DropSource,
+		"not_up":     s.DropNotUp,
+		"malformed":  s.DropMalformed,
+		"too_big":    s.DropTooBig,
+	} {
+		if n == 0 {
+			continue
+		}
+		if all == nil {
+			all = make(map[string]uint64)
+		}
+		all[name] = n
+	}
+	return all
 }
 
 // Disconnect is control.Daemon.

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/config"
+	"adit/internal/control"
+	"adit/internal/engine"
+	"adit/pppbridge"
+)
+
+// choosePlanes settles "auto" for every profile in use and says so, or lists
+// what is missing.
+func choosePlanes(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (map[*config.Profile]engine.Choice, error) {
+	var missing []error
+	choices := make(map[*config.Profile]engine.Choice)
+	uses := cfg.Uses()
+	for _, p := range usedProfiles(cfg) {
+		choice, err := planes.Choose(p)
+		if err == nil && choice.Builtin() && uses[p].LNS {
+			// What Load asks of ppp = "builtin" holds for an "auto" that became it.
+			err = cfg.CheckBuiltin(p)
+		}
+		if err != nil {
+			missing = append(missing, err)
+			continue
+		}
+		choices[p] = choice
+		log.WithFields(logrus.Fields{"profile": p.Name, "bridge": choice.Kind.String()}).Info("PPP frames: " + choice.Reason)
+	}
+	return choices, errors.Join(missing...)
+}
+
+// usedProfiles lists the profiles that a session may get, by name.
+func usedProfiles(cfg *config.Config) []*config.Profile {
+	var all []*config.Profile
+	for p := range cfg.Uses() {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *config.Profile) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// tun is the TUN that sessions of some profile share; nil: there is none.
+func (d *daemon) tun() *pppbridge.TUNConfig {
+	uses := d.cfg.Uses()
+	needed := false
+	var aggregates []netip.Prefix
+	for _, p := range usedProfiles(d.cfg) {
+		choice, ok := d.choices[p]
+		if !ok || !choice.TUN(p) {
+			continue
+		}
+		needed = true
+		// The pool's addresses lead to the TUN all together, so that no session
+		// needs a route of its own.
+		if uses[p].LNS && p.Pool != nil {
+			aggregates = append(aggregates, p.Pool.Prefixes()...)
+		}
+	}
+	if !needed {
+		return nil
+	}
+	slices.SortFunc(aggregates, netip.Prefix.Compare)
+	return &pppbridge.TUNConfig{
+		Name: d.cfg.TUN.Name, MTU: d.cfg.TUN.MTU, Queues: d.cfg.TUN.Queues,
+		Aggregates: slices.Compact(aggregates),
+	}
+}
+
+// plane is a Choice in the words of the control interface.
+func plane(profile *config.Profile, choice engine.Choice) control.Plane {
+	p := control.Plane{Profile: profile.Name, PPP: "pppd", DataPlane: "userspace", Reason: choice.Reason}
+	switch {
+	case choice.Kind == pppbridge.Discard:
+		p.PPP = "discard"
+	case choice.Builtin():
+		p.PPP = "builtin"
+	}
+	if choice.Kind.KernelPlane() {
+		p.DataPlane = "kernel"
+	}
+	return p
+}
