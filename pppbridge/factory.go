@@ -55,6 +55,8 @@ type Factory struct {
 	starter *starter
 	sup     *supervisor
 	forker  *forker
+	tun     *tunPlane
+	kernel  *kernelPlane // with the first session on it
 
 	mu      sync.Mutex
 	closed  bool
@@ -89,6 +91,7 @@ func NewFactory(cfg Config) *Factory {
 		cfg.Log.WithError(err).Warn("descriptors that adit inherited may leak into pppds")
 	}
 	f.forker = newForker(cfg.Starts)
+	f.tun = newTUNPlane(f)
 	cfg.Poller.AddTimed(f.sup)
 	return f
 }
@@ -111,8 +114,44 @@ func (f *Factory) Open(spec Spec, frames Frames, onExit func(Exit)) (Bridge, err
 		return openKernel(f, spec, onExit)
 	case PPPDAsync, PPPDSync:
 		return openPTY(f, spec, frames, onExit)
+	case Builtin:
+		return f.openBuiltin(spec, frames, onExit, f.tun)
+	case BuiltinKernel:
+		plane, err := f.kernelPlane()
+		if err != nil {
+			return nil, err
+		}
+		return f.openBuiltin(spec, frames, onExit, plane)
+	case Relay:
+		return openRelay(f, spec, frames, onExit)
 	}
 	return nil, fmt.Errorf("open a bridge: %v is not a kind of bridge", spec.Kind)
+}
+
+func (f *Factory) openBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane) (Bridge, error) {
+	if !f.arrive() {
+		return nil, ErrClosed
+	}
+	b, err := NewBuiltin(spec, frames, func(e Exit) { f.gone(); onExit(e) }, plane, f.cfg.StopTimeout)
+	if err != nil {
+		f.gone()
+		return nil, err
+	}
+	return b, nil
+}
+
+// kernelPlane makes the kernel plane with the first session that wants it.
+func (f *Factory) kernelPlane() (*kernelPlane, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kernel != nil {
+		return f.kernel, nil
+	}
+	k, err := newKernelPlane(f.cfg.Poller)
+	if err == nil {
+		f.kernel = k
+	}
+	return k, err
 }
 
 // Running is the number of bridges that are open, with those still stopping.
@@ -171,11 +210,15 @@ func (f *Factory) needPacers() error {
 	return nil
 }
 
-// endForker ends the forker's thread with the last bridge of a closed factory,
+// endForker ends the forker's thread, and the planes, with the last bridge of a closed factory,
 // and not before: pppds would take it for the death of the daemon.
 func (f *Factory) endForker() {
 	if f.closed && f.running == 0 {
 		close(f.forker.jobs)
+		f.tun.close()
+		if f.kernel != nil {
+			f.kernel.Close()
+		}
 		if f.sup.pacer != nil {
 			f.sup.pacer.close()
 			f.sup.retry.close()

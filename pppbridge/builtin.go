@@ -1,0 +1,383 @@
+package pppbridge
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/proto/l2tp"
+	"adit/proto/ppp"
+)
+
+// ErrAddressTaken says that another session has an address or prefix already.
+// The newer session is refused: to take it from a subscriber who is there would
+// let anybody with the same password, or a mistake in a table, cut him off.
+var ErrAddressTaken = errors.New("another session has the address")
+
+// builtin is a Stepper: a Bridge that speaks PPP itself. What it negotiates for is a Link:
+// that is all that differs between the data planes.
+//
+// Its own state belongs to the owner's goroutine, as Stepper says.
+type builtin struct {
+	endpoint *ppp.Endpoint
+	link     Link
+	subject  *subject
+	onExit   func(Exit)
+	stop     time.Duration // the most from Close to the end
+
+	stopAt  time.Time // the link is cut then; zero: never
+	reason  string    // of Close
+	failure error     // of the link
+	exit    *Exit     // once finished
+	number  uint32    // of the Authenticate action that is to be answered; 0: none
+	auth    ppp.Protocol
+	closed  bool // by Close
+	kind    Kind
+
+	closing atomic.Bool
+	phase   atomic.Uint32 // ppp.Phase
+	known   atomic.Pointer[known]
+}
+
+// subject is what of a Spec is needed again whenever the peer has to show who
+// it is: a Spec for each of 100,000 sessions would be some 50 MB.
+type subject struct {
+	endpoint      *ppp.Config
+	grant         *ppp.Grant
+	access        Access
+	owner         Owner
+	log           *logrus.Entry
+	callingNumber string
+	peer          netip.AddrPort
+	proxy         *ppp.Proxy // until Begin
+	ids           [4]uint16
+	kind          Kind
+	lns           bool
+}
+
+// known is what Info says; it is replaced, never changed.
+type known struct {
+	user            string
+	local, peer     netip.Addr
+	localID, peerID uint64
+	routes          []netip.Prefix
+}
+
+// NewBuiltin makes the bridge of one session, with a link of the plane. It does
+// not block. onExit is called exactly once if there was no error, where the
+// plane calls LinkEvents.Closed. Stop is the most time from Close to the end; 0:
+// 10 s. Spec.Endpoint and Spec.Owner are required.
+func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane, stop time.Duration) (Stepper, error) {
+	switch {
+	case spec.Endpoint == nil || spec.Owner == nil:
+		return nil, errors.New("open the built-in endpoint: it was given no configuration or no owner")
+	case len(spec.Endpoint.Authenticate) > 0 && spec.Access == nil:
+		return nil, errors.New("open the built-in endpoint: nobody is there to authenticate the peer")
+	}
+	if spec.Log == nil {
+		spec.Log = discardLog()
+	}
+	if stop <= 0 {
+		stop = defaultStopTimeout
+	}
+	var grant ppp.Grant
+	if spec.Grant != nil {
+		grant = *spec.Grant
+	}
+	if spec.LocalIP.IsValid() {
+		grant.Local = spec.LocalIP
+	}
+	if spec.RemoteIP.IsValid() {
+		grant.Peer = spec.RemoteIP
+	}
+	b := &builtin{
+		endpoint: ppp.New(spec.Endpoint, grant), subject: newSubject(&spec), onExit: onExit, stop: stop, kind: plane.Kind(),
+	}
+	link, err := plane.Open(&spec, frames, LinkEvents{Failed: b.fail, Closed: b.gone})
+	if err != nil {
+		return nil, err
+	}
+	b.link = link
+	return b, nil
+}
+
+func newSubject(s *Spec) *subject {
+	return &subject{
+		endpoint: s.Endpoint, grant: s.Grant, access: s.Access, owner: s.Owner, log: s.Log,
+		callingNumber: s.CallingNumber, peer: s.Peer, proxy: proxyOf(s), kind: s.Kind, lns: s.LNS,
+		ids: [4]uint16{s.LocalTunnel, s.PeerTunnel, s.LocalSession, s.PeerSession},
+	}
+}
+
+// spec is the Spec that Access sees: without what only the link needs.
+func (s *subject) spec() *Spec {
+	return &Spec{
+		Kind: s.kind, Endpoint: s.endpoint, Grant: s.grant, Access: s.access, Owner: s.owner, Log: s.log,
+		CallingNumber: s.callingNumber, Peer: s.peer, LNS: s.lns,
+		LocalTunnel: s.ids[0], PeerTunnel: s.ids[1], LocalSession: s.ids[2], PeerSession: s.ids[3],
+	}
+}
+
+// proxyOf is what the LAC negotiated before us, as the endpoint wants it; nil if
+// it did not tell.
+func proxyOf(s *Spec) *ppp.Proxy {
+	if s.ProxyLCP == nil && s.ProxyAuth == nil {
+		return nil
+	}
+	p := &ppp.Proxy{}
+	if l := s.ProxyLCP; l != nil {
+		p.InitialReceived, p.LastSent, p.LastReceived = l.InitialReceived, l.LastSent, l.LastReceived
+	}
+	if a := s.ProxyAuth; a != nil && a.Complete() {
+		switch a.Type {
+		case l2tp.ProxyAuthCHAP:
+			p.Method = ppp.MethodCHAP
+		case l2tp.ProxyAuthPAP:
+			p.Method = ppp.MethodPAP
+		default:
+			// Not by a protocol of ours: we do it again.
+			return p
+		}
+		p.Name, p.ID, p.Challenge, p.Response = a.Name, a.ID, a.Challenge, a.Response
+	}
+	return p
+}
+
+// Kind is Bridge's.
+func (b *builtin) Kind() Kind { return b.kind }
+
+// SetACCM is Bridge's: nothing is escaped in L2TP.
+func (b *builtin) SetACCM(_, _ uint32) {}
+
+// Deliver is Bridge's.
+func (b *builtin) Deliver(burst *Burst, now time.Time, frame []byte) {
+	b.link.Deliver(burst, now, frame)
+}
+
+// Stats is Bridge's.
+func (b *builtin) Stats() Stats { return b.link.Stats() }
+
+// Info is Bridge's.
+func (b *builtin) Info() Info {
+	i := Info{Interface: b.link.Name(), Phase: ppp.Phase(b.phase.Load()).String()}
+	if k := b.known.Load(); k != nil {
+		i.User, i.LocalIP, i.PeerIP, i.Routes = k.user, k.local, k.peer, k.routes
+		if k.localID != 0 {
+			i.LocalIPv6, i.PeerIPv6 = linkLocal(k.localID), linkLocal(k.peerID)
+		}
+		if k.local.IsValid() || k.localID != 0 {
+			i.Phase = "up"
+		}
+	}
+	return i
+}
+
+// Begin is Stepper's.
+func (b *builtin) Begin(now time.Time) {
+	proxy := b.subject.proxy
+	b.subject.proxy = nil
+	b.step(now, ppp.Start{Proxy: proxy})
+}
+
+// Control is Stepper's.
+func (b *builtin) Control(now time.Time, frame []byte) { b.step(now, ppp.Receive{Frame: frame}) }
+
+// Deadline is Stepper's.
+func (b *builtin) Deadline() time.Time {
+	if b.exit != nil {
+		return time.Time{}
+	}
+	d := b.endpoint.Deadline()
+	if !b.stopAt.IsZero() && (d.IsZero() || b.stopAt.Before(d)) {
+		return b.stopAt
+	}
+	return d
+}
+
+// Tick is Stepper's.
+func (b *builtin) Tick(now time.Time) {
+	if b.exit != nil {
+		return
+	}
+	if !b.stopAt.IsZero() && !now.Before(b.stopAt) {
+		b.step(now, ppp.Close{Cause: ppp.CauseLowerLayer})
+		if b.exit == nil {
+			// Its Terminate-Request was under way already, and nobody answers.
+			b.finish(ppp.CauseAdministrative, b.reason)
+		}
+		return
+	}
+	if idle, ok := b.link.Idle(now); ok {
+		b.endpoint.Traffic(now.Add(-idle))
+	}
+	b.step(now, ppp.Tick{})
+}
+
+// Close is Bridge's.
+func (b *builtin) Close(reason string) {
+	if b.closing.Swap(true) {
+		return
+	}
+	end := func(now time.Time) {
+		b.closed, b.reason, b.stopAt = true, reason, now.Add(b.stop)
+		b.step(now, ppp.Close{Cause: ppp.CauseAdministrative})
+	}
+	if !b.subject.owner.Post(end) {
+		// The owner has ended, so nobody else is at our state, and nobody would
+		// bring the peer's answer to a Terminate-Request.
+		b.closed, b.reason = true, reason
+		b.finish(ppp.CauseAdministrative, reason)
+	}
+}
+
+// fail is LinkEvents.Failed.
+func (b *builtin) fail(now time.Time, err error) {
+	if b.exit != nil || b.failure != nil {
+		return
+	}
+	b.failure = err
+	cause := ppp.CauseLowerLayer
+	if errors.Is(err, ErrAddressTaken) {
+		cause = ppp.CauseNoAddress
+	}
+	if b.stopAt.IsZero() {
+		b.stopAt = now.Add(b.stop)
+	}
+	b.step(now, ppp.Close{Cause: cause})
+}
+
+// step has the endpoint take an event, and does what it says.
+func (b *builtin) step(now time.Time, ev ppp.Event) {
+	if b.exit != nil {
+		return
+	}
+	for _, a := range b.endpoint.Step(now, ev) {
+		b.perform(a)
+	}
+	b.phase.Store(uint32(b.endpoint.Phase()))
+}
+
+func (b *builtin) perform(a ppp.Action) {
+	switch a := a.(type) {
+	case ppp.Send:
+		if p, _, err := ppp.Split(a.Frame); err == nil && isAuth(p) {
+			b.auth = p
+		}
+		b.link.SendControl(a.Frame)
+	case ppp.LinkUp:
+		b.link.LCPUp(a.Link)
+	case ppp.Authenticate:
+		b.authenticate(a)
+	case ppp.NetworkUp:
+		b.learn(a.Network)
+		b.link.Up(a.Family, a.Network)
+		b.logUp(a)
+	case ppp.NetworkDown:
+		b.forget(a.Family)
+		b.link.Down(a.Family)
+	case ppp.Finished:
+		b.finish(a.Cause, a.Text)
+	}
+}
+
+func isAuth(p ppp.Protocol) bool {
+	return p == ppp.ProtocolPAP || p == ppp.ProtocolCHAP || p == ppp.ProtocolEAP
+}
+
+// authenticate asks Access, whose answer comes by the owner's queue, so that it
+// never runs inside a Step.
+func (b *builtin) authenticate(a ppp.Authenticate) {
+	b.number = a.Number
+	owner, number := b.subject.owner, a.Number
+	var answered atomic.Bool
+	answer := func(v ppp.Verdict) {
+		if answered.Swap(true) {
+			return
+		}
+		owner.Post(func(now time.Time) {
+			if b.number == number {
+				b.number = 0
+				b.step(now, ppp.Authenticated{Number: number, Verdict: v})
+			}
+		})
+	}
+	if b.subject.access == nil {
+		answer(ppp.Verdict{}) // nobody knows the peer
+		return
+	}
+	b.subject.access.Authenticate(b.subject.spec(), a.Request, answer)
+}
+
+func (b *builtin) learn(n ppp.Network) {
+	b.known.Store(&known{
+		user: n.User, local: n.LocalIPv4, peer: n.PeerIPv4, localID: n.LocalID, peerID: n.PeerID, routes: n.Routes,
+	})
+}
+
+func (b *builtin) forget(f ppp.Family) {
+	old := b.known.Load()
+	if old == nil {
+		return
+	}
+	k := *old
+	if f == ppp.IPv4 {
+		k.local, k.peer = netip.Addr{}, netip.Addr{}
+	} else {
+		k.localID, k.peerID = 0, 0
+	}
+	b.known.Store(&k)
+}
+
+func (b *builtin) logUp(a ppp.NetworkUp) {
+	log, n := b.subject.log, &a.Network
+	if n.User != "" {
+		log = log.WithField("user", fmt.Sprintf("%q", n.User))
+	}
+	if a.Family == ppp.IPv4 {
+		log.WithFields(logrus.Fields{"local": n.LocalIPv4, "peer": n.PeerIPv4}).Info("PPP is up for IPv4")
+		return
+	}
+	log.WithFields(logrus.Fields{"local": linkLocal(n.LocalID), "peer": linkLocal(n.PeerID)}).Info("PPP is up for IPv6")
+}
+
+// finish is the end of PPP; that of the bridge follows when the link is gone.
+func (b *builtin) finish(c ppp.Cause, text string) {
+	if b.exit != nil {
+		return
+	}
+	e := causeExit(c, text, b.auth, b.subject)
+	if b.failure != nil {
+		e.Err, e.Text = b.failure, b.failure.Error()
+		if c == ppp.CauseLowerLayer {
+			e.Result = resultOf(l2tp.CDNNoFacilitiesTemporary, "")
+		}
+	}
+	if b.closed {
+		e.Closed = true
+		if b.reason != "" {
+			e.Text = b.reason
+		}
+	}
+	b.exit = &e
+	b.number = 0
+	b.phase.Store(uint32(ppp.PhaseDead))
+	b.known.Store(nil)
+	b.link.Close()
+}
+
+// gone is LinkEvents.Closed.
+func (b *builtin) gone(time.Time) { b.onExit(*b.exit) }
+
+// linkLocal is the address that an interface identifier makes, RFC 5072 section
+// 5.
+func linkLocal(id uint64) netip.Addr {
+	a := [16]byte{0: 0xfe, 1: 0x80}
+	for i := range 8 {
+		a[15-i] = byte(id >> (8 * i))
+	}
+	return netip.AddrFrom16(a)
+}

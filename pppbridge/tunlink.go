@@ -1,0 +1,471 @@
+package pppbridge
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"adit/internal/kernel"
+	"adit/proto/ppp"
+)
+
+// pppHeader is the octets of Address, Control and Protocol before a packet.
+const pppHeader = 4
+
+// tunLink is the Link of the userspace plane. Packets of the peer go from the
+// reader's goroutine into the TUN, packets out of the TUN from the goroutine of
+// their queue to the peer; only control frames pass the owner.
+type tunLink struct {
+	plane  *tunPlane
+	frames Frames
+	events LinkEvents
+	owner  Owner
+	log    *logrus.Entry
+	own    *ownInterface // nil: the shared TUN
+
+	network atomic.Pointer[linkNetwork] // nil: nothing is up
+	device  atomic.Pointer[device]      // nil: not yet
+	last    atomic.Int64                // time of the last packet, Unix, nanoseconds; 0: none
+	count   linkCounts
+
+	mu    sync.Mutex // of Frames against the end, between the queues and the poller
+	ended bool
+
+	super           int32 // the latest of the Burst of Deliver's goroutine
+	tunnel, session uint16
+	mtu             uint16 // the most that the profile wants; 0: what the peer takes
+	lns, clamp      bool
+	closed          bool     // the owner's
+	agreed          ppp.Link // the owner's
+}
+
+// linkCounts are a link's counters.
+type linkCounts struct {
+	framesIn, bytesIn, framesOut, bytesOut              atomic.Uint64
+	source, notUp, malformed, tooBig, queueFull, closed atomic.Uint64
+}
+
+// linkNetwork is what the data path needs of what was agreed. It is replaced,
+// never changed.
+type linkNetwork struct {
+	routes          []netip.Prefix
+	localID, peerID uint64
+	local, peer     [4]byte
+	mtu             uint16 // octets of the longest packet to the peer
+	clamp           uint16 // octets of the longest packet both ways, for TCP's MSS; 0: as it is
+	up              [2]bool
+}
+
+func newTUNLink(p *tunPlane, s *Spec, frames Frames, events LinkEvents) *tunLink {
+	l := &tunLink{
+		plane: p, frames: frames, events: events, owner: s.Owner, log: s.Log,
+		tunnel: s.LocalTunnel, session: s.LocalSession, mtu: uint16(min(max(s.MTU, 0), MaxFrame-pppHeader)),
+		lns: s.LNS, clamp: s.ClampMSS, super: openSupers,
+	}
+	if s.Interface != "" {
+		l.own = &ownInterface{name: s.Interface}
+	}
+	l.agreed.PeerMRU, l.agreed.LocalMRU = ppp.DefaultMRU, ppp.DefaultMRU
+	return l
+}
+
+// SendControl is Link's: the poller's goroutine makes the message.
+func (l *tunLink) SendControl(frame []byte) {
+	if !l.closed && len(frame) > 0 {
+		l.plane.outbox.add(outItem{l, frame})
+	}
+}
+
+// sendNow makes a message of a control frame.
+func (l *tunLink) sendNow(b *Burst, frame []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	if room := l.frames.Room(b, len(frame)); room != nil {
+		copy(room, frame)
+		l.count.framesOut.Add(1)
+		l.count.bytesOut.Add(uint64(len(frame)))
+	}
+}
+
+// LCPUp is Link's.
+func (l *tunLink) LCPUp(agreed ppp.Link) {
+	l.agreed = agreed
+	if n := l.network.Load(); n != nil {
+		changed := *n
+		l.publish(&changed)
+	}
+}
+
+// Up is Link's.
+func (l *tunLink) Up(f ppp.Family, agreed ppp.Network) {
+	if l.closed {
+		return
+	}
+	l.down(f)
+	n := linkNetwork{}
+	if old := l.network.Load(); old != nil {
+		n = *old
+	}
+	n.up[f] = true
+	n.routes = maskedRoutes(agreed.Routes)
+	if f == ppp.IPv4 {
+		n.local, n.peer = as4(agreed.LocalIPv4), as4(agreed.PeerIPv4)
+	} else {
+		n.localID, n.peerID = agreed.LocalID, agreed.PeerID
+	}
+	if l.own == nil {
+		if err := l.claim(&n, f); err != nil {
+			l.log.WithError(err).Warn("the session cannot have the address that it was given")
+			l.fail(err)
+			return
+		}
+	}
+	l.publish(&n)
+}
+
+// fail tells the builtin later, as Link wants it.
+func (l *tunLink) fail(err error) {
+	failed := l.events.Failed
+	l.owner.Post(func(now time.Time) { failed(now, err) })
+}
+
+// publish fills in the sizes and lets the data path see n.
+func (l *tunLink) publish(n *linkNetwork) {
+	n.mtu = min(l.agreed.PeerMRU, MaxFrame-pppHeader)
+	if l.mtu > 0 {
+		n.mtu = min(n.mtu, l.mtu)
+	}
+	n.clamp = 0
+	if l.clamp {
+		n.clamp = min(n.mtu, l.agreed.LocalMRU)
+	}
+	l.network.Store(n)
+	if l.own != nil {
+		l.own.changed(l)
+	}
+}
+
+// Down is Link's.
+func (l *tunLink) Down(f ppp.Family) {
+	if l.closed {
+		return
+	}
+	if l.down(f) && l.own != nil {
+		l.own.changed(l)
+	}
+}
+
+func (l *tunLink) down(f ppp.Family) bool {
+	old := l.network.Load()
+	if old == nil || !old.up[f] {
+		return false
+	}
+	n := *old
+	n.up[f] = false
+	l.network.Store(&n)
+	if l.own == nil {
+		l.disclaim(old, f)
+	}
+	return true
+}
+
+// prefixes are what belongs to the peer in a family.
+func (n *linkNetwork) prefixes(f ppp.Family, lns bool) []netip.Prefix {
+	var all []netip.Prefix
+	if f == ppp.IPv4 && lns && n.peer != [4]byte{} {
+		// As a client we need no route to the peer: the packets for it have our
+		// address as their source.
+		all = append(all, netip.PrefixFrom(netip.AddrFrom4(n.peer), 32))
+	}
+	for _, r := range n.routes {
+		if r.Addr().Is4() == (f == ppp.IPv4) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// claim enters the session's addresses of a family, and has the kernel have what
+// it needs for them.
+func (l *tunLink) claim(n *linkNetwork, f ppp.Family) error {
+	prefixes := n.prefixes(f, l.lns)
+	if err := l.plane.table.claim(l, prefixes); err != nil {
+		return err
+	}
+	if f == ppp.IPv4 && !l.lns && n.local != [4]byte{} {
+		if err := l.plane.table.claimSource(l, netip.AddrFrom4(n.local)); err != nil {
+			for _, p := range prefixes {
+				l.plane.table.disclaim(l, p)
+			}
+			return err
+		}
+	}
+	for _, p := range prefixes {
+		if l.plane.table.owner(p.Addr()) == l {
+			l.wantRoute(p, +1)
+		}
+	}
+	l.wantAddress(n, f, +1)
+	return nil
+}
+
+// disclaim undoes claim.
+func (l *tunLink) disclaim(n *linkNetwork, f ppp.Family) {
+	for _, p := range n.prefixes(f, l.lns) {
+		if l.plane.table.disclaim(l, p) {
+			l.wantRoute(p, -1)
+		}
+	}
+	if f == ppp.IPv4 && !l.lns && n.local != [4]byte{} {
+		l.plane.table.disclaimSource(l, netip.AddrFrom4(n.local))
+	}
+	l.wantAddress(n, f, -1)
+}
+
+func (l *tunLink) wantRoute(p netip.Prefix, by int) {
+	for _, a := range l.plane.aggregates {
+		if a.Bits() <= p.Bits() && a.Contains(p.Addr()) {
+			return
+		}
+	}
+	l.want(kernelThing{prefix: p}, by)
+}
+
+// wantAddress: as an LNS our address is on the TUN once for all sessions; as a
+// client each session has its own.
+func (l *tunLink) wantAddress(n *linkNetwork, f ppp.Family, by int) {
+	if f != ppp.IPv4 || n.local == [4]byte{} {
+		return
+	}
+	thing := kernelThing{address: true, prefix: netip.PrefixFrom(netip.AddrFrom4(n.local), 32)}
+	if !l.lns && n.peer != [4]byte{} {
+		thing.peer = netip.AddrFrom4(n.peer)
+	}
+	l.want(thing, by)
+}
+
+func (l *tunLink) want(thing kernelThing, by int) {
+	if d := l.device.Load(); d != nil {
+		l.plane.work.want(d.tun.Index(), thing, by, l.plane.log)
+	}
+}
+
+// Idle is Link's.
+func (l *tunLink) Idle(now time.Time) (time.Duration, bool) {
+	last := l.last.Load()
+	return max(now.Sub(time.Unix(0, last)), 0), last != 0
+}
+
+// Close is Link's.
+func (l *tunLink) Close() {
+	if l.closed {
+		return
+	}
+	l.down(ppp.IPv4)
+	l.down(ppp.IPv6)
+	l.closed = true
+	l.network.Store(nil)
+	if l.own != nil {
+		l.own.close(l)
+		return
+	}
+	l.plane.outbox.add(outItem{link: l})
+}
+
+// end is the last of a link, in the poller's goroutine.
+func (l *tunLink) end(now time.Time) {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	if l.own != nil {
+		if d := l.device.Swap(nil); d != nil {
+			l.own.handler.unwatch()
+			d.release()
+		}
+	}
+	l.events.Closed(now)
+}
+
+// Name is Link's.
+func (l *tunLink) Name() string {
+	if d := l.device.Load(); d != nil {
+		return d.tun.Name()
+	}
+	return ""
+}
+
+// Stats is Link's.
+func (l *tunLink) Stats() Stats {
+	c := &l.count
+	return Stats{
+		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(), FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(),
+		DropSource: c.source.Load(), DropNotUp: c.notUp.Load(), DropMalformed: c.malformed.Load(),
+		DropTooBig: c.tooBig.Load(), DropQueueFull: c.queueFull.Load(), DropClosed: c.closed.Load(),
+	}
+}
+
+func maskedRoutes(routes []netip.Prefix) []netip.Prefix {
+	for i, r := range routes {
+		if r != r.Masked() {
+			masked := append([]netip.Prefix(nil), routes...)
+			for j := i; j < len(masked); j++ {
+				masked[j] = masked[j].Masked()
+			}
+			return masked
+		}
+	}
+	return routes
+}
+
+func as4(a netip.Addr) (b [4]byte) {
+	if a = a.Unmap(); a.Is4() {
+		b = a.As4()
+	}
+	return b
+}
+
+// ownInterface is a TUN for one session alone. The worker makes it with the
+// first network protocol, and the poller reads it.
+type ownInterface struct {
+	name    string
+	mu      sync.Mutex
+	queued  bool
+	closing bool
+
+	// The worker's own.
+	applied [2]*linkNetwork
+	mtu     uint16
+	broken  bool
+
+	handler *queueHandler // the worker's until closing, then the poller's
+}
+
+// changed has the worker look again.
+func (o *ownInterface) changed(l *tunLink) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.queued {
+		o.queued = true
+		l.plane.work.add(l)
+	}
+}
+
+func (o *ownInterface) close(l *tunLink) {
+	o.mu.Lock()
+	o.closing = true
+	o.mu.Unlock()
+	o.changed(l)
+}
+
+// work is job's.
+func (l *tunLink) work(links *kernel.Links) {
+	o := l.own
+	o.mu.Lock()
+	o.queued = false
+	closing := o.closing
+	o.mu.Unlock()
+	if closing {
+		// Nothing is made after this, and the end takes everything down.
+		l.plane.outbox.add(outItem{link: l})
+		return
+	}
+	n := l.network.Load()
+	if n == nil || o.broken {
+		return
+	}
+	if err := l.apply(links, n); err != nil {
+		o.broken = true
+		l.log.WithError(err).Warn("the session's interface cannot be made")
+		l.fail(err)
+	}
+}
+
+// apply makes the interface what n says.
+func (l *tunLink) apply(links *kernel.Links, n *linkNetwork) error {
+	o := l.own
+	d := l.device.Load()
+	if d == nil {
+		tun, err := kernel.OpenTUN(kernel.TUNOptions{Name: o.name, MTU: int(n.mtu)})
+		if err != nil {
+			return err
+		}
+		d = newDevice(tun)
+		o.mtu = n.mtu
+		if err = setUpShared(links, tun.Index(), nil); err == nil {
+			o.handler = &queueHandler{reader: l.plane.reader, device: d, queue: tun.Queue(0), link: l, poller: l.plane.poller}
+			err = o.handler.watch()
+		}
+		if err != nil {
+			d.release()
+			return err
+		}
+		l.device.Store(d)
+	}
+	if o.mtu != n.mtu {
+		if err := links.SetMTU(d.tun.Index(), int(n.mtu)); err != nil {
+			return err
+		}
+		o.mtu = n.mtu
+	}
+	for _, f := range [...]ppp.Family{ppp.IPv4, ppp.IPv6} {
+		if err := l.applyFamily(links, d.tun.Index(), f, n); err != nil {
+			return fmt.Errorf("set %v up: %w", f, err)
+		}
+	}
+	return nil
+}
+
+func (l *tunLink) applyFamily(links *kernel.Links, index int, f ppp.Family, n *linkNetwork) error {
+	o := l.own
+	old := o.applied[f]
+	if old != nil && n.up[f] && old.local == n.local && old.peer == n.peer && old.localID == n.localID && old.peerID == n.peerID {
+		return nil
+	}
+	if old != nil {
+		o.applied[f] = nil
+		local, peer := old.addresses(f)
+		for _, r := range old.prefixes(f, false) {
+			_ = links.RemoveRoute(index, r, kernel.RouteOptions{}) // gone with its address, perhaps
+		}
+		if err := links.RemoveAddress(index, local, peer); err != nil {
+			return err
+		}
+	}
+	if !n.up[f] {
+		return nil
+	}
+	local, peer := n.addresses(f)
+	if local.IsValid() {
+		if err := links.AddAddress(index, local, peer); err != nil {
+			return err
+		}
+	}
+	for _, r := range n.prefixes(f, false) {
+		if err := links.AddRoute(index, r, kernel.RouteOptions{}); err != nil {
+			return err
+		}
+	}
+	o.applied[f] = n
+	return nil
+}
+
+// addresses are both ends' of a family.
+func (n *linkNetwork) addresses(f ppp.Family) (local netip.Prefix, peer netip.Addr) {
+	if f == ppp.IPv6 {
+		return netip.PrefixFrom(linkLocal(n.localID), 128), linkLocal(n.peerID)
+	}
+	if n.local == [4]byte{} {
+		return netip.Prefix{}, netip.Addr{}
+	}
+	if n.peer != [4]byte{} {
+		peer = netip.AddrFrom4(n.peer)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4(n.local), 32), peer
+}

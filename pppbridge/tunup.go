@@ -1,0 +1,133 @@
+package pppbridge
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+
+	"adit/proto/ip"
+	"adit/proto/ppp"
+)
+
+// Deliver takes a frame from the peer: a packet goes towards the TUN at once, a
+// control frame to the owner. It is Link's.
+func (l *tunLink) Deliver(b *Burst, now time.Time, frame []byte) {
+	protocol, packet, err := ppp.Split(frame)
+	switch {
+	case errors.Is(err, ppp.ErrTruncated):
+		l.count.malformed.Add(1)
+	case err == nil && protocol == ppp.ProtocolIPv4:
+		l.receive(b, now, ppp.IPv4, packet)
+	case err == nil && protocol == ppp.ProtocolIPv6:
+		l.receive(b, now, ppp.IPv6, packet)
+	default:
+		// The endpoint answers also what it does not know. Frames that the owner
+		// cannot take, it counts.
+		l.owner.Control(frame)
+	}
+}
+
+// receive takes a packet of a network protocol.
+func (l *tunLink) receive(b *Burst, now time.Time, f ppp.Family, packet []byte) {
+	n, d := l.network.Load(), l.device.Load()
+	if n == nil || d == nil || !n.up[f] {
+		l.count.notUp.Add(1)
+		return
+	}
+	h, err := ip.Parse(packet)
+	if err != nil || (h.Version == 4) != (f == ppp.IPv4) {
+		l.count.malformed.Add(1)
+		return
+	}
+	packet = packet[:h.Length]
+	if f == ppp.IPv6 && (isLinkLocal(packet[8:]) || isLinkScope(packet[24:])) {
+		if !l.receiveLink(b, now, n, packet) {
+			return
+		}
+	} else if l.lns && !l.isPeers(n, &h) {
+		l.count.source.Add(1)
+		return
+	}
+	if n.clamp > 0 && h.Protocol == ip.ProtocolTCP {
+		ip.ClampMSS(packet, h, int(n.clamp))
+	}
+	b.packets.add(now, l, d, packet, &h)
+}
+
+// isPeers says whether a packet's source address is the subscriber's: the
+// address that IPCP gave, or one behind it that is nobody else's. Of an LNS a
+// client takes what comes.
+func (l *tunLink) isPeers(n *linkNetwork, h *ip.Header) bool {
+	if h.Version == 4 && n.peer != [4]byte{} && h.Src == netip.AddrFrom4(n.peer) {
+		return true
+	}
+	for _, r := range n.routes {
+		if r.Contains(h.Src) {
+			// Another subscriber may have a part of it.
+			return l.own != nil || l.plane.table.owner(h.Src) == l
+		}
+	}
+	return false
+}
+
+// receiveLink looks at a packet from or to an address of IPv6 that is good on
+// the link alone, and reports whether it goes to the TUN. RFC 4291 section
+// 2.5.6: "Routers must not forward any packets with Link-Local source or
+// destination addresses to other links." The shared TUN is another link; on it we
+// answer for our own address ourselves.
+func (l *tunLink) receiveLink(b *Burst, now time.Time, n *linkNetwork, packet []byte) bool {
+	if isLinkLocal(packet[8:]) && !isInterface(packet[8:], n.peerID) || !isLinkLocal(packet[8:]) && l.lns {
+		l.count.source.Add(1)
+		return false
+	}
+	if l.own != nil {
+		return true
+	}
+	if isInterface(packet[24:], n.localID) && isLinkLocal(packet[24:]) {
+		if reply, ok := ip.AppendEchoReply(b.packets.scratch[:0], packet); ok && len(reply) <= int(n.mtu) {
+			l.last.Store(now.UnixNano())
+			l.count.framesIn.Add(1)
+			l.count.bytesIn.Add(uint64(len(packet) + pppHeader))
+			l.sendPacket(b, ppp.ProtocolIPv6, reply)
+			return false
+		}
+	}
+	l.count.notUp.Add(1)
+	return false
+}
+
+// sendPacket makes a message of a packet of ours.
+func (l *tunLink) sendPacket(b *Burst, p ppp.Protocol, packet []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	if room := l.frames.Room(b, pppHeader+len(packet)); room != nil {
+		putHeader(room, p)
+		copy(room[pppHeader:], packet)
+		l.count.framesOut.Add(1)
+		l.count.bytesOut.Add(uint64(len(room)))
+	}
+}
+
+// putHeader writes the header of a frame, without compression: every peer takes
+// it, and the two or three octets saved do not pay for a look at what the peer
+// agreed to.
+func putHeader(b []byte, p ppp.Protocol) {
+	binary.BigEndian.PutUint32(b, uint32(ppp.AllStations)<<24|uint32(ppp.UnnumberedInformation)<<16|uint32(p))
+}
+
+// isLinkLocal: fe80::/10.
+func isLinkLocal(a []byte) bool { return a[0] == 0xfe && a[1]&0xc0 == 0x80 }
+
+// isLinkScope: fe80::/10, and multicast of interface-local and link-local scope.
+func isLinkScope(a []byte) bool {
+	return isLinkLocal(a) || a[0] == 0xff && a[1]&0x0f <= 2
+}
+
+// isInterface: the address ends with the interface identifier.
+func isInterface(a []byte, id uint64) bool {
+	return id != 0 && binary.BigEndian.Uint64(a[8:16]) == id && binary.BigEndian.Uint64(a[:8]) == 0xfe80<<48
+}
