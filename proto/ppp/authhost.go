@@ -17,9 +17,6 @@ type endpointHost struct{ *Endpoint }
 
 var _ authHost = endpointHost{}
 
-// malformed counts a packet that was dropped for what is in it.
-func (h endpointHost) malformed() { h.count.Malformed++ }
-
 // nextNumber returns the number of an Authenticate action.
 func (h endpointHost) nextNumber() uint32 {
 	h.number++
