@@ -61,6 +61,10 @@ func (f *fakeBridges) Running() int {
 	return f.running
 }
 
+func (f *fakeBridges) OpenTUN(pppbridge.TUNConfig) error   { return nil }
+func (f *fakeBridges) TUN() (string, int, error)           { return "adit0", 1, nil }
+func (f *fakeBridges) PlaneCounts() *pppbridge.PlaneCounts { return new(pppbridge.PlaneCounts) }
+
 func (f *fakeBridges) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -39,6 +39,12 @@ const (
 	CallsUp                           // sessions that were established
 	CallsFailed                       // sessions that ended before they were established
 	BridgeFailed                      // sessions whose pppd or kernel socket could not be started
+	DropNoSession                     // a packet out of the shared TUN to an address that no session has
+	DropTUNMalformed                  // what came out of the shared TUN is no IP packet
+	DropLinkScope                     // a packet out of the shared TUN for the link only
+	TUNReadFailed                     // the kernel refused a read of a TUN
+	ICMPSent                          // ICMP errors about packets of subscribers or to them
+	ICMPLimited                       // ICMP errors not sent, because they were too many
 	numCounters
 )
 
@@ -48,6 +54,7 @@ var counterNames = [numCounters]string{
 	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_too_long", "drop_ppp_inbox", "drop_kernel_plane",
 	"drop_control_state", "refused_peer", "refused_limit", "refused_parse", "tie_lost", "tie_won",
 	"tunnels_accepted", "tunnels_dialled", "tunnels_failed", "calls_up", "calls_failed", "bridge_failed",
+	"drop_no_session", "drop_tun_malformed", "drop_link_scope", "tun_read_failed", "icmp_sent", "icmp_limited",
 }
 
 func (c Counter) String() string {
@@ -73,12 +80,19 @@ func (c *counters) byName() map[string]uint64 {
 }
 
 // counts is what was counted anywhere. The bursts count what they send
-// themselves.
+// themselves, and the TUN that sessions share what it drops.
 func (e *Engine) counts() map[string]uint64 {
 	m := e.counters.byName()
 	m[DataSent.String()] = e.sent.Sent.Load()
 	m[DataMerged.String()] = e.sent.Segmented.Load()
 	m[SendFailed.String()] += e.sent.Failed.Load()
 	m[DropTooLong.String()] += e.sent.TooLong.Load()
+	p := e.bridges.PlaneCounts()
+	m[DropNoSession.String()] = p.NoSession.Load()
+	m[DropTUNMalformed.String()] = p.Malformed.Load()
+	m[DropLinkScope.String()] = p.LinkScope.Load()
+	m[TUNReadFailed.String()] = p.ReadError.Load()
+	m[ICMPSent.String()] = p.ICMP.Load()
+	m[ICMPLimited.String()] = p.ICMPLimit.Load()
 	return m
 }

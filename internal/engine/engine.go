@@ -86,6 +86,9 @@ var (
 // bridges is what the engine needs of a pppbridge.Factory.
 type bridges interface {
 	Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit func(pppbridge.Exit)) (pppbridge.Bridge, error)
+	OpenTUN(cfg pppbridge.TUNConfig) error
+	TUN() (name string, queues int, fewer error)
+	PlaneCounts() *pppbridge.PlaneCounts
 	Running() int
 	Close()
 }
@@ -184,6 +187,24 @@ func (e *Engine) Listen(addr netip.AddrPort) (netip.AddrPort, error) {
 	}
 	s.accepting.Store(true)
 	return s.local, nil
+}
+
+// OpenTUN opens the TUN that sessions of the built-in endpoint share, and logs
+// what was opened. The errors are those of kernel.OpenTUN and of the calls that
+// set its routes.
+func (e *Engine) OpenTUN(cfg pppbridge.TUNConfig) error {
+	cfg.Counts = &e.sent
+	if err := e.bridges.OpenTUN(cfg); err != nil {
+		return err
+	}
+	name, queues, fewer := e.bridges.TUN()
+	log := e.log.WithFields(logrus.Fields{"interface": name, "queues": queues})
+	if fewer != nil {
+		log.WithError(fewer).Warn("the TUN has fewer queues than the configuration asks for")
+	} else {
+		log.Info("the TUN for sessions of the built-in endpoint is open")
+	}
+	return nil
 }
 
 // Listeners returns the addresses on which tunnels are accepted.
