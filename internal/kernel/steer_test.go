@@ -188,6 +188,9 @@ func TestOpenTUNErrors(t *testing.T) {
 		enter()
 		single := openTUNUp(t, TUNOptions{Name: "single"})
 		several := openTUNUp(t, TUNOptions{Name: "several", Queues: 2})
+		if several.SteeringError() != nil {
+			lacks(t, "needs CAP_BPF: %v", several.SteeringError())
+		}
 		command(t, "ip", "tuntap", "add", "mode", "tun", "name", "premade")
 		for _, c := range []struct {
 			options TUNOptions

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -79,7 +80,26 @@ func openTUNUp(t testing.TB, o TUNOptions, addrs ...string) *TUN {
 		command(t, "ip", "address", "add", a, "dev", tun.Name(), "nodad")
 	}
 	command(t, "ip", "link", "set", tun.Name(), "up")
+	waitLocal(t, addrs)
 	return tun
+}
+
+// waitLocal waits until packets to the addresses are taken for ours: for IPv6,
+// the kernel sees to that after the interface is up, in its own time.
+func waitLocal(t testing.TB, prefixes []string) {
+	t.Helper()
+	for _, p := range prefixes {
+		addr, _, _ := strings.Cut(p, "/")
+		for end := time.Now().Add(5 * time.Second); ; {
+			out, err := exec.Command("ip", "route", "get", addr).CombinedOutput()
+			if err == nil && strings.HasPrefix(string(out), "local ") {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s is not local: %s", addr, out)
+			}
+		}
+	}
 }
 
 // noRouterSolicitations keeps the kernel's own IPv6 packets out of a TUN.
@@ -105,6 +125,9 @@ func TestOpenTUN(t *testing.T) {
 			}
 			if tun.Name() != "adit0" || tun.Index() != ifc.Index || ifc.MTU != 1460 {
 				t.Errorf("%s, index %d; the kernel has %+v", tun.Name(), tun.Index(), ifc)
+			}
+			if errors.Is(tun.SteeringError(), ErrPermission) {
+				lacks(t, "needs CAP_BPF: %v", tun.SteeringError())
 			}
 			if tun.Queues() != max(queues, 1) || tun.SteeringError() != nil {
 				t.Errorf("%d queues of %d: %v", tun.Queues(), queues, tun.SteeringError())
