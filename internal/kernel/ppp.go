@@ -19,8 +19,8 @@ var ErrUnitInUse = errors.New("PPP unit in use")
 
 // pppFile is one open /dev/ppp. Frames on it, of a channel and of a unit alike,
 // begin with the two octets of the Protocol field: the kernel takes Address and
-// Control and a compressed Protocol field off what comes in, and puts FF 03
-// before what goes out. There is no FCS.
+// Control off what comes in from L2TP, and always puts FF 03 before what goes
+// out, whatever LCP agreed on; there is no flag for it. There is no FCS.
 //
 // An ioctl takes a mutex that all of /dev/ppp has in common, and that is held
 // while any unit is made (milliseconds, where many are). Read and write do not.
@@ -146,8 +146,7 @@ func pppIoctlError(op string, errno unix.Errno) error {
 // with. Methods may be called from any goroutine.
 type PPPChannel struct {
 	pppFile
-	index  int
-	socket *PPPoX
+	index int
 }
 
 // OpenChannel binds the session's socket to the kernel's PPP and opens its
@@ -168,7 +167,7 @@ func OpenChannel(x *PPPoX) (*PPPChannel, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	c := &PPPChannel{index: index, socket: x}
+	c := &PPPChannel{index: index}
 	c.fd.Store(int32(fd))
 	return c, nil
 }
@@ -192,13 +191,6 @@ func (c *PPPChannel) Disconnect() error {
 		return pppIoctlError("disconnect a PPP channel", errno)
 	}
 	return nil
-}
-
-// SetMRU tells the session the longest frame that we take, in octets of
-// Information field. Of L2TP's channels it is kept on the socket.
-func (c *PPPChannel) SetMRU(octets int) error {
-	_, err := ioctlInt(c.socket.FD(), "set the MRU of a session", unix.PPPIOCSMRU, int32(octets))
-	return err
 }
 
 // Close closes the channel's descriptor; a unit above loses the channel when the

@@ -10,19 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PPPFlags are the flags of a unit, SC_* of <linux/ppp-ioctl.h>.
-type PPPFlags uint32
-
-// The flags that an endpoint may want. Compression of the header's fields is
-// the channel's: L2TP's always sends FF 03 and two octets of protocol, whatever
-// these say, and always takes the short forms.
-const (
-	PPPCompressProtocol PPPFlags = 0x00000001 // SC_COMP_PROT: PFC when sending
-	PPPCompressAddress  PPPFlags = 0x00000002 // SC_COMP_AC: ACFC when sending
-	PPPRejectAddress    PPPFlags = 0x00000010 // SC_REJ_COMP_AC
-	PPPDebugFrames      PPPFlags = 0x00010000 // SC_DEBUG
-)
-
 // NPMode is what a unit does with packets of one network protocol.
 type NPMode uint32
 
@@ -120,19 +107,6 @@ func (u *PPPUnit) Index() int { return u.index }
 
 // Name is the name that the interface was born with, "pppN".
 func (u *PPPUnit) Name() string { return fmt.Sprintf("ppp%d", u.number) }
-
-// SetFlags replaces the unit's flags.
-func (u *PPPUnit) SetFlags(f PPPFlags) error {
-	_, err := ioctlInt(u.FD(), "set the flags of a PPP unit", unix.PPPIOCSFLAGS, int32(f))
-	return err
-}
-
-// Flags reads the unit's flags, with the bits by which the kernel tells its
-// state.
-func (u *PPPUnit) Flags() (PPPFlags, error) {
-	v, err := ioctlInt(u.FD(), "read the flags of a PPP unit", unix.PPPIOCGFLAGS, 0)
-	return PPPFlags(v), err
-}
 
 // SetMRU tells the unit the longest Information field, in octets, that the peer
 // may send. The interface's MTU is another thing.
