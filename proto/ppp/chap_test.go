@@ -345,3 +345,23 @@ func TestMSCHAPv2Answerer(t *testing.T) {
 	w.receive(authStart, ProtocolCHAP, authPacket(chapFailure, 5, []byte("E=691 R=1 M=Access denied")))
 	h.wantFailed(t, CauseOurAuthFailed, `the peer did not accept our authentication: it said "E=691 R=1 M=Access denied"`)
 }
+
+// An endpoint knows its own challenge while it waits for the response, and no
+// longer.
+func TestEndpointOutstanding(t *testing.T) {
+	host := endpointHost{&Endpoint{}}
+	challenge := unhex(t, "1112131415161718191a1b1c1d1e1f20")
+	if host.outstanding(challenge) || host.outstanding(nil) {
+		t.Error("a challenge of an endpoint that does not ask")
+	}
+	h, a := newTestAuthenticator(MethodCHAP, &Config{Name: "lns"})
+	host.auth = a
+	if !host.outstanding(challenge) || host.outstanding(challenge[1:]) {
+		t.Error("the outstanding challenge is not known")
+	}
+	a.receive(authStart, ProtocolCHAP, unhex(t, chapAnswer))
+	decide(h, a, authStart, Verdict{Accept: true})
+	if host.outstanding(challenge) {
+		t.Error("a challenge that was answered")
+	}
+}
