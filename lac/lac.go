@@ -12,9 +12,9 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/chap"
 	"adit/internal/config"
 	"adit/internal/engine"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 	"adit/proto/tunnel"
@@ -33,7 +33,7 @@ type Role struct {
 	resolver resolver
 	lookups  chan struct{}
 	serial   callSerial
-	access   pppbridge.Access                // decides about peers where we are the LNS
+	server   Server
 	secrets  map[*config.Session]ppp.Secrets // of the sessions that have a user
 
 	mu      sync.Mutex
@@ -45,21 +45,28 @@ type dialler interface {
 	Dial(local, peer netip.AddrPort, spec *engine.TunnelSpec) error
 }
 
+// Server is what the role needs for a call in which we are the LNS: addresses,
+// and somebody who decides about the peer.
+type Server interface {
+	Serve(spec *engine.CallSpec, profile *config.Profile) error
+}
+
 // resolver is what the role needs of a *net.Resolver.
 type resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 // Start begins to dial. It ends when ctx does: then no new attempt is made and
-// no timer is left; the tunnels are the engine's to close. Access is asked about
-// the peers of calls in which we are the LNS.
-func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, access pppbridge.Access, log *logrus.Entry) *Role {
-	return start(ctx, cfg, e, planes, access, log, net.DefaultResolver)
+// no timer is left; the tunnels are the engine's to close. The server is asked
+// for the calls in which we are the LNS.
+func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, server Server, log *logrus.Entry) *Role {
+	return start(ctx, cfg, e, planes, server, log, net.DefaultResolver)
 }
 
-func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, access pppbridge.Access, log *logrus.Entry, names resolver) *Role {
+func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, server Server, log *logrus.Entry, names resolver) *Role {
 	r := &Role{
-		ctx: ctx, engine: e, planes: planes, cfg: cfg, access: access, log: log,
+		ctx: ctx, engine: e, planes: planes, cfg: cfg, server: server, log: log,
+		secrets:  secrets(cfg.LAC.Tunnels),
 		resolver: names,
 		lookups:  make(chan struct{}, lookupsAtATime),
 		pausing:  make(map[*line]*time.Timer),
@@ -112,6 +119,20 @@ func (r *Role) lookup(ctx context.Context, family config.Family, host string) ([
 	return addrs, nil
 }
 
+// secrets are what answers an LNS that wants to know who we are, one for each
+// session of the configuration, so that its calls share it.
+func secrets(tunnels []*config.Tunnel) map[*config.Session]ppp.Secrets {
+	all := make(map[*config.Session]ppp.Secrets)
+	for _, t := range tunnels {
+		for _, s := range t.Sessions {
+			if s.User != "" {
+				all[s] = &chap.Credentials{Name: s.User, Secret: s.Password}
+			}
+		}
+	}
+	return all
+}
+
 // end is who we are in the calls of a session.
 func (r *Role) end(t *config.Tunnel, s *config.Session) engine.End {
 	end := engine.End{LNS: s.Direction == config.Outgoing, Name: t.HostName, Secrets: r.secrets[s]}
@@ -151,7 +172,7 @@ func (r *Role) wanted(t *config.Tunnel, s *config.Session, number int) engine.Wa
 	return engine.Wanted{Call: call, Spec: func() (*engine.CallSpec, error) {
 		spec := r.planes.CallSpec(name, s.Profile, s.PPPDOptions, end)
 		if end.LNS {
-			spec.Bridge.Access = r.access
+			return spec, r.server.Serve(spec, s.Profile)
 		}
 		return spec, nil
 	}}

@@ -16,6 +16,7 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/pppbridge"
 	"adit/proto/tunnel"
 )
 
@@ -333,7 +334,7 @@ func TestWantedCalls(t *testing.T) {
 		{Name: "in", Count: 2, Profile: p, CalledNumber: "1", CallingNumber: "2", PrivateGroupID: "g", TxSpeed: 5, RxSpeed: 6},
 		{Name: "out", Count: 1, Profile: p, Direction: config.Outgoing, CalledNumber: "3", MinimumBPS: 7, MaximumBPS: 8},
 	}
-	l := &line{role: &Role{planes: &engine.Planes{}}, cfg: cfg}
+	l := &line{role: &Role{planes: &engine.Planes{}, server: served{}}, cfg: cfg}
 	all := l.wanted()
 	if len(all) != 3 {
 		t.Fatalf("%d calls", len(all))
@@ -358,4 +359,53 @@ func TestWantedCalls(t *testing.T) {
 	if c := all[2].Call; c.CalledNumber != "3" || c.MinimumBPS != 7 || c.MaximumBPS != 8 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// TestEndOfASession: who we are to the built-in PPP endpoint.
+func TestEndOfASession(t *testing.T) {
+	p := &config.Profile{Name: "p", PPP: config.PPPBuiltin, DataPlane: config.DataPlaneUserspace, Builtin: config.Builtin{IPv4: true, MRU: 1400}}
+	cfg := oneTunnel()
+	cfg.Sessions = []*config.Session{
+		{Name: "in", Count: 2, Profile: p, User: "alice", Password: config.Secret("pw")},
+		{Name: "open", Count: 1, Profile: p},
+		{Name: "out", Count: 1, Profile: p, Direction: config.Outgoing},
+	}
+	l := &line{role: &Role{planes: &engine.Planes{}, server: served{}, secrets: secrets([]*config.Tunnel{cfg})}, cfg: cfg}
+	var specs []*engine.CallSpec
+	for _, w := range l.wanted() {
+		spec, err := w.Spec()
+		if err != nil || spec.Bridge.Kind != pppbridge.Builtin {
+			t.Fatalf("%+v, %v", spec, err)
+		}
+		specs = append(specs, spec)
+	}
+	first, second, open, out := specs[0].Bridge, specs[1].Bridge, specs[2].Bridge, specs[3].Bridge
+	if first.Endpoint.Name != "alice" || len(first.Endpoint.Answer) != 4 || len(first.Endpoint.Authenticate) != 0 {
+		t.Errorf("a client with a user is %+v", first.Endpoint)
+	}
+	if name, password := first.Endpoint.Secrets.Password(); name != "alice" || string(password) != "pw" {
+		t.Errorf("it says %q %q", name, password)
+	}
+	if second.Endpoint != first.Endpoint || second.Grant != first.Grant {
+		t.Error("two calls of a session do not share their configuration")
+	}
+	if open.Endpoint.Name != "me" || open.Endpoint.Secrets != nil || len(open.Endpoint.Answer) != 0 {
+		t.Errorf("a client without a user is %+v", open.Endpoint)
+	}
+	if len(out.Endpoint.Authenticate) != 2 || out.Endpoint.Secrets != nil || out.RemoteIP != servedIP {
+		t.Errorf("the LNS of an outgoing call is %+v for %v", out.Endpoint, out.RemoteIP)
+	}
+	if first.RemoteIP.IsValid() {
+		t.Errorf("a client serves %v", first.RemoteIP)
+	}
+}
+
+var servedIP = netip.MustParseAddr("10.9.9.9")
+
+// served marks the calls in which we are the LNS.
+type served struct{}
+
+func (served) Serve(spec *engine.CallSpec, _ *config.Profile) error {
+	spec.Bridge.RemoteIP = servedIP
+	return nil
 }

@@ -38,7 +38,7 @@ type peer struct {
 func New(cfg *config.Config, planes *engine.Planes) *Role {
 	r := &Role{cfg: cfg, planes: planes,
 		peers: make(map[*config.Peer]*peer), pools: make(map[*config.Pool]*pool),
-		end: engine.End{LNS: true, Name: cfg.HostName}}
+		end: engine.End{LNS: true, Name: cfg.HostName}, access: newAccess(cfg)}
 	for _, p := range cfg.LNS.Peers {
 		r.peers[p] = &peer{role: r, cfg: p}
 	}
@@ -130,7 +130,7 @@ func (h *handler) CallRequested(c *engine.Call) {
 	// Who asks for an incoming call is its LAC, and so we are its LNS.
 	serving := c.Params.Direction == tunnel.Incoming
 	spec := p.role.callSpec("", p.cfg.Profile, nil, serving)
-	if (serving || spec.Bridge.Endpoint == nil) && !p.role.assign(spec, p.cfg.Profile) {
+	if (serving || spec.Bridge.Endpoint == nil) && p.role.Serve(spec, p.cfg.Profile) != nil {
 		refuse(c, "pool "+p.cfg.Profile.Pool.Name+" is exhausted: add a range to it", "no address is free")
 		return
 	}
@@ -162,16 +162,20 @@ func (h *handler) CallDown(c *engine.Call, _ tunnel.Cause) {
 func (r *Role) callSpec(name string, profile *config.Profile, options []string, serving bool) *engine.CallSpec {
 	end := r.end
 	end.LNS = serving
-	spec := r.planes.CallSpec(name, profile, options, end)
-	if serving {
-		spec.Bridge.Access = r.access
-	}
-	return spec
+	return r.planes.CallSpec(name, profile, options, end)
 }
 
-// Access is who decides about the peers of the built-in endpoint, for the calls
-// of the other role in which we are the LNS.
-func (r *Role) Access() pppbridge.Access { return r.access }
+// Serve makes of a call one in which we are the LNS: its peer gets an address of
+// the profile's pool, and shows the built-in endpoint who it is. The other role
+// asks for it too, because a tunnel that we dialled may have such calls. The error
+// says that the pool is exhausted.
+func (r *Role) Serve(spec *engine.CallSpec, profile *config.Profile) error {
+	spec.Bridge.Access = r.access
+	if !r.assign(spec, profile) {
+		return fmt.Errorf("pool %s is exhausted: add a range to it", profile.Pool.Name)
+	}
+	return nil
+}
 
 // assign gives a call its address from the profile's pool, and sees to it that
 // the address comes back. It reports false when the pool is exhausted.
@@ -202,10 +206,7 @@ func (p *peer) outgoingCall(o *config.OutgoingCall) engine.Wanted {
 		},
 		Spec: func() (*engine.CallSpec, error) {
 			spec := p.role.callSpec(o.Name, o.Profile, o.PPPDOptions, true)
-			if !p.role.assign(spec, o.Profile) {
-				return nil, fmt.Errorf("pool %s is exhausted: add a range to it", o.Profile.Pool.Name)
-			}
-			return spec, nil
+			return spec, p.role.Serve(spec, o.Profile)
 		},
 	}
 }

@@ -83,7 +83,7 @@ func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
 	}
 	complaints := log.WriterLevel(logrus.WarnLevel)
 	defer complaints.Close()
-	lac.Start(ctx, d.cfg, d.engine, d.planes, d.lns.Access(), log)
+	lac.Start(ctx, d.cfg, d.engine, d.planes, d.lns, log)
 	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
 	return control.NewServer(d, complaints).Serve(ctx, socket)
 }
