@@ -34,7 +34,7 @@ type Config struct {
 	Proxy ProxyPolicy
 
 	// EchoInterval is how often an Echo-Request asks whether the peer is there;
-	// 0: never. EchoFailures without any answer end the link.
+	// 0: never. EchoFailures without any answer end the link; 0: they do not.
 	EchoInterval time.Duration
 	EchoFailures int
 	// Rechallenge is how often the peer has to show again who it is, by a

@@ -65,10 +65,10 @@ func (e *Endpoint) recvEcho(p Packet) {
 		return
 	}
 	var reply []byte
-	switch p.Code {
-	case EchoReply:
+	switch {
+	case p.Code == EchoReply:
 		e.pending, e.loops = 0, 0
-	case EchoRequest:
+	case p.Code == EchoRequest:
 		if !e.echoes.allow(e.now, echoRate) {
 			e.count.EchoesSuppressed++
 			return

@@ -2,7 +2,6 @@ package ppp
 
 import (
 	"crypto/md5"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -241,12 +240,10 @@ func testJudge(q AuthRequest, name, password string) Verdict {
 	return v
 }
 
-// lcpFrame makes a frame of a protocol.
+// packetFrame makes a frame of a protocol.
 func packetFrame(p Protocol, c Code, id uint8, data []byte) []byte {
 	return append(AppendHeader(nil, p), makePacket(c, id, data)...)
 }
-
-func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
 func packed(s string) string { return strings.ReplaceAll(s, " ", "") }
 

@@ -98,7 +98,7 @@ func TestEchoKeepalive(t *testing.T) {
 		for _, a := range b.acts {
 			if s, ok := a.(Send); ok {
 				b.acts = nil
-				b.step(Receive{Frame: s.Frame})
+				b.step(Receive(s))
 			}
 		}
 	}

@@ -99,7 +99,7 @@ func TestProxyNotBelieved(t *testing.T) {
 		"no response":       func(p *Proxy) { p.Response = nil },
 		"another method":    func(p *Proxy) { p.Method = MethodPAP },
 	} {
-		b := proxyBench(t, func(_ *Config, p *Proxy) { change(p) })
+		b = proxyBench(t, func(_ *Config, p *Proxy) { change(p) })
 		if len(b.acts) != 2 || show(b.acts[1])[:10] != "ff03c22301" {
 			t.Errorf("%s: %v", name, b.acts)
 		}

@@ -276,7 +276,7 @@ func TestLoop(t *testing.T) {
 		b.acts = nil
 		for _, a := range acts {
 			if s, ok := a.(Send); ok {
-				b.step(Receive{Frame: s.Frame})
+				b.step(Receive(s))
 			}
 		}
 		if f, ok := b.finished(); ok && f.Cause != CauseLoop {

@@ -243,6 +243,7 @@ func (e *Endpoint) recvProtocolReject(p Packet) {
 		e.ncpClose(&e.ipcp)
 	case ProtocolIPv6:
 		e.ncpClose(&e.ipv6cp)
+	default: // nothing that we send
 	}
 }
 

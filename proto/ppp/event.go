@@ -40,8 +40,9 @@ func (Close) event()         {}
 type Action interface{ action() }
 
 type (
-	// Send puts a frame on the link: Address, Control and Protocol fields as
-	// they were negotiated, no FCS. The owner may keep it.
+	// Send puts a frame on the link, with Address, Control and Protocol fields,
+	// which control protocols never compress, and without FCS. The owner may
+	// keep it.
 	Send struct{ Frame []byte }
 
 	// LinkUp says that LCP has come to an agreement (again, after a
@@ -85,8 +86,8 @@ func (Finished) action()     {}
 
 // Link is what LCP agreed on.
 type Link struct {
-	// PeerMRU is the longest Information field in octets that the peer takes,
-	// LocalMRU what we take.
+	// PeerMRU is the longest Information field in octets that we send: what the
+	// peer takes, and not more than Config.MRU. LocalMRU is what we take.
 	PeerMRU, LocalMRU uint16
 	// PeerACCM is what we have to escape towards the peer on an asynchronous
 	// line, LocalACCM what it escapes towards us.

@@ -283,26 +283,27 @@ func (e *Endpoint) recvReply(l layer, p Packet) {
 // rejects all of them is taken too, as by all others.
 func (e *Endpoint) matches(l layer, p Packet) bool {
 	ours := l.request(e, nil)
-	switch p.Code {
-	case ConfigureAck:
+	if p.Code == ConfigureAck {
 		return bytes.Equal(ours, p.Data)
-	case ConfigureReject:
-		for list := p.Data; len(list) > 0; {
-			_, rest, _ := NextOption(list)
-			raw := list[:len(list)-len(rest)]
-			for {
-				if len(ours) == 0 {
-					return false
-				}
-				_, more, _ := NextOption(ours)
-				mine := ours[:len(ours)-len(more)]
-				ours = more
-				if bytes.Equal(raw, mine) {
-					break
-				}
+	}
+	return p.Code == ConfigureNak || isPartOf(ours, p.Data)
+}
+
+// isPartOf says whether the options of some are among those of all, in the same
+// order and with the same values. Both can be taken apart.
+func isPartOf(all, some []byte) bool {
+	for len(some) > 0 {
+		_, rest, _ := NextOption(some)
+		wanted := some[:len(some)-len(rest)]
+		for found := false; !found; {
+			if len(all) == 0 {
+				return false
 			}
-			list = rest
+			_, more, _ := NextOption(all)
+			found = bytes.Equal(wanted, all[:len(all)-len(more)])
+			all = more
 		}
+		some = rest
 	}
 	return true
 }

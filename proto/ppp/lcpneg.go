@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // minMRU is the least MRU that makes sense: every packet of a negotiation fits.
@@ -145,14 +146,12 @@ func (l *lcpLayer) judge(e *Endpoint, list []byte, r *verdictOnOptions) {
 // RFC 1661 section 6.2: "If an implementation sends a Configure-Ack, then it is
 // agreeing to authenticate with the specified protocol."
 func (l *lcpLayer) judgeAuth(e *Endpoint, o Option, raw []byte, r *verdictOnOptions) {
-	m := methodOf(o)
-	for _, ours := range e.cfg.Answer {
-		if m == ours {
-			l.theirs.Auth = m
-			return
-		}
+	able := len(e.cfg.Answer) > 0 && e.cfg.Secrets != nil
+	if m := methodOf(o); able && slices.Contains(e.cfg.Answer, m) {
+		l.theirs.Auth = m
+		return
 	}
-	if len(e.cfg.Answer) == 0 || e.cfg.Secrets == nil || r.convert {
+	if !able || r.convert {
 		l.theirAuthOff = true
 		r.rejectIt(raw)
 		return
@@ -205,10 +204,8 @@ func (l *lcpLayer) naked(e *Endpoint, o Option) {
 			l.nextMethod(e, methodOf(o))
 		}
 	case OptionMagic:
-		l.nakedMagic(e, o)
-	case OptionPFC:
-		l.rejected(e, o)
-	case OptionACFC:
+		l.nakedMagic(e)
+	case OptionPFC, OptionACFC:
 		l.rejected(e, o)
 	}
 }
@@ -218,7 +215,7 @@ func (l *lcpLayer) naked(e *Endpoint, o Option) {
 //
 // RFC 1661 section 6.4: "In either case, a new Configure-Request SHOULD be sent
 // with the new Magic-Number."
-func (l *lcpLayer) nakedMagic(e *Endpoint, o Option) {
+func (l *lcpLayer) nakedMagic(e *Endpoint) {
 	if l.offer&offerMagic == 0 {
 		return
 	}
