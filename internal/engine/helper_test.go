@@ -44,6 +44,7 @@ type node struct {
 	bridges *fakeBridges
 	port    *port
 	wire    *wire
+	via     transport // wire, or what a test puts in its place
 	addr    netip.AddrPort
 }
 
@@ -75,6 +76,7 @@ func newNode(t testing.TB, n *network, addr netip.AddrPort, change func(*Options
 		t.Fatal(err)
 	}
 	d := &node{Engine: e, role: r, bridges: &fakeBridges{}, addr: addr, wire: &wire{net: n, local: addr}}
+	d.via = d.wire
 	e.bridges = d.bridges
 	d.port = &port{engine: e, via: d.wire, local: addr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
 	d.port.accepting.Store(true)
@@ -92,7 +94,7 @@ func (d *node) dial(t testing.TB, to netip.AddrPort, change func(*TunnelSpec)) {
 	if change != nil {
 		change(spec)
 	}
-	if err := d.dialPath(Path{via: d.wire, Local: d.addr, Peer: to}, spec); err != nil {
+	if err := d.dialPath(Path{via: d.via, Local: d.addr, Peer: to}, spec); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()

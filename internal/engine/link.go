@@ -74,9 +74,22 @@ func (l *link) rearm() {
 	}
 }
 
-// expireLinks gives every link whose deadline has passed its Tick.
+// drainFrames receives what has come meanwhile, but no more than a full inbox, so
+// that the rest of the loop has its turn.
+func (s *shard) drainFrames(now time.Time) {
+	for range framesSize {
+		select {
+		case in := <-s.frames:
+			in.link.receive(now, in.frame)
+		default:
+			return
+		}
+	}
+}
+
+// expireLinks gives links whose deadline has passed their Tick, a slice of them.
 func (s *shard) expireLinks(now time.Time) {
-	for {
+	for range slice {
 		l, ok := s.links.due(now)
 		if !ok {
 			return

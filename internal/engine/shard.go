@@ -47,7 +47,11 @@ type origin struct {
 const (
 	inboxSize    = 4096 // messages; at most a second's worth of a busy shard
 	newcomerSize = 512
-	framesSize   = 4096
+	framesSize   = 16384
+	// slice bounds how many deadlines are served before the inboxes are looked at
+	// again: when thousands of links send at one instant, the answers of the
+	// first ones must not have to wait for the last.
+	slice = 32
 )
 
 func newShard(e *Engine, index int) *shard {
@@ -85,7 +89,9 @@ func (s *shard) run() {
 		case in := <-s.newcomers:
 			s.receiveNewcomer(in)
 		case in := <-s.frames:
-			in.link.receive(time.Now(), in.frame)
+			now := time.Now()
+			in.link.receive(now, in.frame)
+			s.drainFrames(now)
 		case <-s.mail.ready:
 			s.mail.run()
 		case <-timer.C:
@@ -93,6 +99,7 @@ func (s *shard) run() {
 			now := time.Now()
 			s.expire(now)
 			s.expireLinks(now)
+			s.drainFrames(now)
 		}
 	}
 	s.mail.close()
@@ -107,9 +114,9 @@ func (s *shard) next() time.Time {
 	return links
 }
 
-// expire gives every tunnel whose deadline has passed its Tick.
+// expire gives tunnels whose deadline has passed their Tick, a slice of them.
 func (s *shard) expire(now time.Time) {
-	for {
+	for range slice {
 		t, ok := s.queue.due(now)
 		if !ok {
 			return
