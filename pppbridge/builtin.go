@@ -29,18 +29,23 @@ type builtin struct {
 	onExit   func(Exit)
 	stop     time.Duration // the most from Close to the end
 
-	stopAt  time.Time // the link is cut then; zero: never
-	reason  string    // of Close
-	failure error     // of the link
-	exit    *Exit     // once finished
-	number  uint32    // of the Authenticate action that is to be answered; 0: none
-	auth    ppp.Protocol
-	closed  bool // by Close
-	kind    Kind
+	ending *ending // nil: nobody wants its end
+	exit   *Exit   // once finished
+	number uint32  // of the Authenticate action that is to be answered; 0: none
+	auth   ppp.Protocol
+	kind   Kind
 
 	closing atomic.Bool
 	phase   atomic.Uint32 // ppp.Phase
 	known   atomic.Pointer[known]
+}
+
+// ending is why and by when a bridge is to end.
+type ending struct {
+	at      time.Time // the link is cut then
+	closed  bool      // by Close
+	reason  string    // of Close
+	failure error     // of the link
 }
 
 // subject is what of a Spec is needed again whenever the peer has to show who
@@ -62,9 +67,9 @@ type subject struct {
 // known is what Info says; it is replaced, never changed.
 type known struct {
 	user            string
-	local, peer     netip.Addr
-	localID, peerID uint64
 	routes          []netip.Prefix
+	localID, peerID uint64
+	local, peer     [4]byte // zero: none
 }
 
 // NewBuiltin makes the bridge of one session, with a link of the plane. It does
@@ -165,11 +170,11 @@ func (b *builtin) Stats() Stats { return b.link.Stats() }
 func (b *builtin) Info() Info {
 	i := Info{Interface: b.link.Name(), Phase: ppp.Phase(b.phase.Load()).String()}
 	if k := b.known.Load(); k != nil {
-		i.User, i.LocalIP, i.PeerIP, i.Routes = k.user, k.local, k.peer, k.routes
+		i.User, i.LocalIP, i.PeerIP, i.Routes = k.user, addr4(k.local), addr4(k.peer), k.routes
 		if k.localID != 0 {
 			i.LocalIPv6, i.PeerIPv6 = linkLocal(k.localID), linkLocal(k.peerID)
 		}
-		if k.local.IsValid() || k.localID != 0 {
+		if k.local != [4]byte{} || k.localID != 0 {
 			i.Phase = "up"
 		}
 	}
@@ -192,8 +197,8 @@ func (b *builtin) Deadline() time.Time {
 		return time.Time{}
 	}
 	d := b.endpoint.Deadline()
-	if !b.stopAt.IsZero() && (d.IsZero() || b.stopAt.Before(d)) {
-		return b.stopAt
+	if e := b.ending; e != nil && (d.IsZero() || e.at.Before(d)) {
+		return e.at
 	}
 	return d
 }
@@ -203,12 +208,10 @@ func (b *builtin) Tick(now time.Time) {
 	if b.exit != nil {
 		return
 	}
-	if !b.stopAt.IsZero() && !now.Before(b.stopAt) {
+	if e := b.ending; e != nil && !now.Before(e.at) {
+		// Its Terminate-Request is under way, and nobody answers.
 		b.step(now, ppp.Close{Cause: ppp.CauseLowerLayer})
-		if b.exit == nil {
-			// Its Terminate-Request was under way already, and nobody answers.
-			b.finish(ppp.CauseAdministrative, b.reason)
-		}
+		b.finish(ppp.CauseAdministrative, e.reason)
 		return
 	}
 	if idle, ok := b.link.Idle(now); ok {
@@ -223,29 +226,37 @@ func (b *builtin) Close(reason string) {
 		return
 	}
 	end := func(now time.Time) {
-		b.closed, b.reason, b.stopAt = true, reason, now.Add(b.stop)
+		e := b.endBy(now)
+		e.closed, e.reason = true, reason
 		b.step(now, ppp.Close{Cause: ppp.CauseAdministrative})
 	}
 	if !b.subject.owner.Post(end) {
 		// The owner has ended, so nobody else is at our state, and nobody would
 		// bring the peer's answer to a Terminate-Request.
-		b.closed, b.reason = true, reason
+		b.ending = &ending{closed: true, reason: reason}
 		b.finish(ppp.CauseAdministrative, reason)
 	}
 }
 
+// endBy begins the end, which is bounded.
+func (b *builtin) endBy(now time.Time) *ending {
+	if b.ending == nil {
+		b.ending = &ending{at: now.Add(b.stop)}
+	}
+	return b.ending
+}
+
 // fail is LinkEvents.Failed.
 func (b *builtin) fail(now time.Time, err error) {
-	if b.exit != nil || b.failure != nil {
+	if b.exit != nil {
 		return
 	}
-	b.failure = err
+	if e := b.endBy(now); e.failure == nil {
+		e.failure = err
+	}
 	cause := ppp.CauseLowerLayer
 	if errors.Is(err, ErrAddressTaken) {
 		cause = ppp.CauseNoAddress
-	}
-	if b.stopAt.IsZero() {
-		b.stopAt = now.Add(b.stop)
 	}
 	b.step(now, ppp.Close{Cause: cause})
 }
@@ -314,7 +325,7 @@ func (b *builtin) authenticate(a ppp.Authenticate) {
 
 func (b *builtin) learn(n ppp.Network) {
 	b.known.Store(&known{
-		user: n.User, local: n.LocalIPv4, peer: n.PeerIPv4, localID: n.LocalID, peerID: n.PeerID, routes: n.Routes,
+		user: n.User, local: as4(n.LocalIPv4), peer: as4(n.PeerIPv4), localID: n.LocalID, peerID: n.PeerID, routes: n.Routes,
 	})
 }
 
@@ -325,7 +336,7 @@ func (b *builtin) forget(f ppp.Family) {
 	}
 	k := *old
 	if f == ppp.IPv4 {
-		k.local, k.peer = netip.Addr{}, netip.Addr{}
+		k.local, k.peer = [4]byte{}, [4]byte{}
 	} else {
 		k.localID, k.peerID = 0, 0
 	}
@@ -350,16 +361,15 @@ func (b *builtin) finish(c ppp.Cause, text string) {
 		return
 	}
 	e := causeExit(c, text, b.auth, b.subject)
-	if b.failure != nil {
-		e.Err, e.Text = b.failure, b.failure.Error()
-		if c == ppp.CauseLowerLayer {
-			e.Result = resultOf(l2tp.CDNNoFacilitiesTemporary, "")
+	if why := b.ending; why != nil {
+		if why.failure != nil {
+			e.Err, e.Text = why.failure, why.failure.Error()
+			if c == ppp.CauseLowerLayer {
+				e.Result = resultOf(l2tp.CDNNoFacilitiesTemporary, "")
+			}
 		}
-	}
-	if b.closed {
-		e.Closed = true
-		if b.reason != "" {
-			e.Text = b.reason
+		if e.Closed = why.closed; why.closed && why.reason != "" {
+			e.Text = why.reason
 		}
 	}
 	b.exit = &e
@@ -371,6 +381,14 @@ func (b *builtin) finish(c ppp.Cause, text string) {
 
 // gone is LinkEvents.Closed.
 func (b *builtin) gone(time.Time) { b.onExit(*b.exit) }
+
+// addr4 is the address; the zero Addr for none.
+func addr4(a [4]byte) netip.Addr {
+	if a == [4]byte{} {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom4(a)
+}
 
 // linkLocal is the address that an interface identifier makes, RFC 5072 section
 // 5.

@@ -127,7 +127,9 @@ func ping(t *testing.T, ns *namespace, to string, lns, client *session) {
 		return
 	}
 	var out []byte
-	ns.do(func() { out, err = exec.Command(path, "-c", "3", "-i", "0.05", "-W", "5", "-s", "1000", to).CombinedOutput() })
+	ns.do(func() {
+		out, err = exec.Command(path, "-c", "3", "-i", "0.05", "-W", "5", "-s", "1000", to).CombinedOutput()
+	})
 	if err != nil || !strings.Contains(string(out), " 0% packet loss") {
 		t.Errorf("ping %s: %v\n%s\n%+v\n%+v", to, err, out, lns.Stats(), client.Stats())
 	}
@@ -185,7 +187,7 @@ func udpBurst(t *testing.T, from, to *namespace, src, dst string) {
 
 func tcpTransfer(t *testing.T, from, to *namespace, dst string) {
 	t.Helper()
-	const size = 8 << 20
+	const size = 2 << 20
 	var l net.Listener
 	var c net.Conn
 	var err error
