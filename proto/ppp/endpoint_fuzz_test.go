@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"adit/internal/simnet"
 )
 
 // fuzzConfig makes a configuration of an octet.
@@ -124,10 +126,9 @@ func (w *watch) run(data []byte) {
 				return
 			}
 			id := w.e.lcp.id
-			switch p {
-			case ProtocolIPCP:
+			if p == ProtocolIPCP {
 				id = w.e.ipcp.id
-			case ProtocolIPv6CP:
+			} else if p == ProtocolIPv6CP {
 				id = w.e.ipv6cp.id
 			}
 			w.step(Receive{Frame: packetFrame(p, Code(code[0]&15), id, take(int(code[0]>>4)*2))})
@@ -172,7 +173,7 @@ func FuzzEndpoint(f *testing.F) {
 // in which links do come up.
 func TestEndpointRandomEvents(t *testing.T) {
 	ups := 0
-	for seed := range uint64(3000) {
+	for seed := range uint64(simnet.Rounds(3000)) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		data := make([]byte, 400)
 		seeded{r}.Read(data)
@@ -193,7 +194,7 @@ func TestEndpointRandomEvents(t *testing.T) {
 			w.end()
 		}
 	}
-	if ups < 100 {
+	if ups < simnet.Rounds(60) {
 		t.Errorf("a network was up %d times: too few to tell", ups)
 	}
 }

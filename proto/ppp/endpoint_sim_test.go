@@ -193,7 +193,7 @@ func (l *simLink) stop() {
 // can, at once, and end with the right cause when they cannot.
 func TestEndpointPairs(t *testing.T) {
 	var agreed, refused, failed, lonely int
-	for seed := range uint64(3000) {
+	for seed := range uint64(simnet.Rounds(3000)) {
 		l := newSimLink(t, seed, simnet.Link{Delay: 20 * time.Millisecond})
 		x := l.start()
 		l.net.RunFor(20 * time.Second)
@@ -221,7 +221,7 @@ func TestEndpointPairs(t *testing.T) {
 		l.stop()
 	}
 	t.Logf("agreed %d, refused %d, failed %d, lonely %d", agreed, refused, failed, lonely)
-	if min(agreed, refused, failed, lonely) < 100 {
+	if min(agreed, refused, failed, lonely) < simnet.Rounds(150) {
 		t.Errorf("agreed %d, refused %d, failed %d, lonely %d: too few of a kind", agreed, refused, failed, lonely)
 	}
 }
@@ -259,10 +259,7 @@ func (l *simLink) wantAgreement() {
 // On a line that loses, doubles and reorders they agree all the same, later; and
 // nothing that must not happen does.
 func TestEndpointLossyPairs(t *testing.T) {
-	n := uint64(1500)
-	if testing.Short() {
-		n = 200
-	}
+	n := uint64(simnet.Rounds(3000))
 	agreed, possible := 0, 0
 	for seed := range n {
 		r := rand.New(rand.NewPCG(seed, 11))
