@@ -17,12 +17,39 @@ type plane struct {
 	config string // lines of the profile
 }
 
+// pppd is what the profiles of both ends say to a pppd.
+const pppd = `ppp = "pppd"
+pppd_debug = true
+`
+
 var (
-	planeKernel = plane{"kernel", "pppd/kernel", `dataplane = "kernel"`}
-	planeAsync  = plane{"async", "pppd/pty-async", "dataplane = \"userspace\"\npty = \"async\""}
-	planeSync   = plane{"sync", "pppd/pty-sync", "dataplane = \"userspace\"\npty = \"sync\""}
+	planeKernel = plane{"kernel", "pppd/kernel", pppd + `dataplane = "kernel"`}
+	planeAsync  = plane{"async", "pppd/pty-async", pppd + "dataplane = \"userspace\"\npty = \"async\""}
+	planeSync   = plane{"sync", "pppd/pty-sync", pppd + "dataplane = \"userspace\"\npty = \"sync\""}
 	planes      = []plane{planeKernel, planeAsync, planeSync}
+
+	// The built-in endpoint, with interfaces that have pppd's names, so that the
+	// tests find them.
+	planeTUN           = plane{"tun", "builtin/tun", builtin + `dataplane = "userspace"`}
+	planeBuiltinKernel = plane{"builtin-kernel", "builtin/kernel", builtin + `dataplane = "kernel"`}
+	builtinPlanes      = []plane{planeTUN, planeBuiltinKernel}
 )
+
+const builtin = `ppp = "builtin"
+auth = []
+interface = "ppp%d"
+`
+
+func (p plane) kernel() bool { return strings.HasSuffix(p.bridge, "/kernel") }
+func (p plane) pppd() bool   { return strings.HasPrefix(p.bridge, "pppd/") }
+
+// pppdOptionsLine is the pppd_options of a profile, for a plane that has pppds.
+func (p plane) pppdOptionsLine(words string) string {
+	if !p.pppd() {
+		return ""
+	}
+	return "pppd_options = [" + words + "]"
+}
 
 // Addresses inside the tunnel.
 const (
@@ -50,18 +77,17 @@ address = "%s"
 [pools.subscribers]
 ranges = ["%s-%s"]
 [profiles.default]
-ppp = "pppd"
 %s
 local_address = "%s"
 pool = "subscribers"
 mtu = 1400
-pppd_debug = true
-pppd_options = ["noauth", "noccp", "novj", "noipv6", "nodefaultroute", "lcp-echo-interval", "0"]
+%s
 [[lns.peers]]
 name = "anybody"
 secret = "s3cret"
 %s
-`, netip.AddrPortFrom(listen, 1701), poolStart, poolEnd, p.config, lnsInside, impatient+extra)
+`, netip.AddrPortFrom(listen, 1701), poolStart, poolEnd, p.config, lnsInside,
+		p.pppdOptionsLine(`"noauth", "noccp", "novj", "noipv6", "nodefaultroute", "lcp-echo-interval", "0"`), impatient+extra)
 }
 
 // aditLAC is the configuration of a LAC that dials the address and keeps count
@@ -72,11 +98,9 @@ host_name = "lac.example.net"
 [log]
 level = "debug"
 [profiles.default]
-ppp = "pppd"
 %s
 mtu = 1400
-pppd_debug = true
-pppd_options = ["noauth", "noccp", "novj", "noipv6", "nodefaultroute", "noipdefault", "ipcp-accept-local", "ipcp-accept-remote", "lcp-echo-interval", "0"]
+%s
 [[lac.tunnels]]
 name = "isp"
 remote = "%s"
@@ -85,7 +109,9 @@ retry_min = "1s"
 retry_max = "4s"
 sessions = [ { name = "line", count = %d, calling_number = "030123456" } ]
 %s
-`, p.config, remote, count, impatient+extra)
+`, p.config,
+		p.pppdOptionsLine(`"noauth", "noccp", "novj", "noipv6", "nodefaultroute", "noipdefault", "ipcp-accept-local", "ipcp-accept-remote", "lcp-echo-interval", "0"`),
+		remote, count, impatient+extra)
 }
 
 // pairing is who plays which role. Whoever is not adit is xl2tpd.
@@ -116,7 +142,7 @@ func start(t *testing.T, p plane, who pairing, count int) *peers {
 	n := NewNet(t)
 	n.B.Capture(t, "wire", "eth0", "udp")
 	s := &peers{net: n, inside: netip.MustParseAddr(lnsInside), expectBridge: p.bridge}
-	options := XL2TPDOptions{Secret: "s3cret", Userspace: p != planeKernel,
+	options := XL2TPDOptions{Secret: "s3cret", Userspace: !p.kernel(),
 		LocalIP: lnsInside, Range: poolStart + "-" + poolEnd}
 	if who.lnsAdit {
 		s.lns = Adit(t, n.B, aditLNS(p, n.AddrB(), ""))

@@ -2,23 +2,25 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
 
-// TestMainJob is the main job: for each of kernel plane, PTY async and PTY sync,
-// and for adit with itself and with xl2tpd in either role, real pppds bring IP
-// up through the tunnel, packets of all sizes and a bulk transfer pass, and
-// either side may end it.
+// TestMainJob is the main job: for each of kernel plane, PTY async and PTY sync
+// with pppd, and kernel plane and TUN with the built-in endpoint, and for adit
+// with itself and with xl2tpd and its pppds in either role, IP comes up through
+// the tunnel, packets of all sizes and a bulk transfer pass, and either side may
+// end it.
 func TestMainJob(t *testing.T) {
-	for _, p := range planes {
+	for _, p := range append(slices.Clone(planes), builtinPlanes...) {
 		for _, who := range pairings {
 			t.Run(p.name+"/"+who.name, func(t *testing.T) {
 				t.Parallel()
 				s := start(t, p, who, 1)
 				client := s.up(t, 1)[0]
 				s.traffic(t, client, 512<<10)
-				s.checkTraffic(t)
+				s.checkTraffic(t, p)
 				s.endFromEitherSide(t)
 			})
 		}
@@ -26,14 +28,14 @@ func TestMainJob(t *testing.T) {
 }
 
 // checkTraffic looks at what adit counted of the traffic.
-func (s *peers) checkTraffic(t *testing.T) {
+func (s *peers) checkTraffic(t *testing.T, p plane) {
 	t.Helper()
 	for _, d := range s.adits() {
 		v := d.Sessions(t)[0]
 		if v.Traffic.RxBytes < 512<<10 || v.Traffic.TxBytes < 512<<10 {
 			t.Errorf("%s: %d bytes in and %d out are counted, more than that passed", d.ns.Label, v.Traffic.RxBytes, v.Traffic.TxBytes)
 		}
-		if v.Interface == "" || v.PPPDPID == 0 || !v.LocalAddress.IsValid() || !v.RemoteAddress.IsValid() {
+		if v.Interface == "" || (v.PPPDPID != 0) != p.pppd() || !v.LocalAddress.IsValid() || !v.RemoteAddress.IsValid() {
 			t.Errorf("%s: the session's facts are not all known: %+v", d.ns.Label, v)
 		}
 	}

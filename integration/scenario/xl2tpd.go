@@ -55,12 +55,22 @@ type XL2TPDOptions struct {
 	// LocalIP and Range ("FIRST-LAST") are the addresses of an LNS, 10.98.0.1
 	// and 10.98.0.10-10.98.0.99 by default.
 	LocalIP, Range string
-	// User and Password: the LNS demands CHAP, the LAC answers it. Without a
-	// user there is no authentication.
-	User, Password string
+	// User and Password: the LNS demands authentication, the LAC answers it.
+	// Without a user there is none. Auth is what pppd calls the protocol that an
+	// LNS demands, as in "require-mschap-v2"; "chap" by default, which is MD5.
+	User, Password, Auth string
+	// IPv6 turns IPv6CP on.
+	IPv6 bool
 	// Global, Section and PPP are more lines of the [global] section, of the
 	// [lns] or [lac] section, and of pppd's options.
 	Global, Section, PPP []string
+}
+
+func (o XL2TPDOptions) auth() string {
+	if o.Auth == "" {
+		return "chap"
+	}
+	return o.Auth
 }
 
 // XL2TPDaemon is a running xl2tpd.
@@ -151,7 +161,9 @@ func xl2tpdConfig(role Role, o XL2TPDOptions, pppOptions, secrets string) string
 			o.Range = "10.98.0.10-10.98.0.99"
 		}
 		p("[lns default]\nip range = %s\nlocal ip = %s", o.Range, o.LocalIP)
-		yes("require chap", o.User != "")
+		// xl2tpd knows two of them by name; pppd's file has the others.
+		yes("require chap", o.User != "" && o.auth() == "chap")
+		yes("require pap", o.User != "" && o.auth() == "pap")
 		yes("require authentication", o.User != "")
 	case LAC:
 		p("[lac %s]\nlns = %s", xl2tpdSection, o.Peer)
@@ -182,12 +194,15 @@ func pppdOptions(role Role, o XL2TPDOptions, log string) string {
 	// No compression protocols: they only cost time here. The MTU leaves room
 	// for IP, UDP, L2TP and PPP headers within 1,500.
 	options := []string{"debug", "logfile " + log, "nodetach", "noccp", "novj", "nodefaultroute", "mtu 1400", "mru 1400",
-		"lcp-echo-interval 0", "noipv6"}
+		"lcp-echo-interval 0"}
+	if !o.IPv6 {
+		options = append(options, "noipv6")
+	}
 	switch {
 	case o.User == "":
 		options = append(options, "noauth")
 	case role == LNS:
-		options = append(options, "auth", "require-chap")
+		options = append(options, "auth", "require-"+o.auth())
 	case role == LAC:
 		options = append(options, "noauth", "user "+o.User)
 	}
