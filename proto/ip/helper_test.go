@@ -112,10 +112,13 @@ func fixIP4(packet []byte) {
 
 // fixUpper makes the TCP or UDP checksum of a plain packet right.
 func fixUpper(packet []byte) {
-	start, ps, protocol := header6Len, append([]byte(nil), packet[8:40]...), packet[6]
+	start, addresses, protocol := int(packet[0]&0xf)*4, []byte(nil), packet[9]
 	if packet[0]>>4 == 4 {
-		start, ps, protocol = int(packet[0]&0xf)*4, append([]byte(nil), packet[12:20]...), packet[9]
+		addresses = packet[12:20]
+	} else {
+		start, addresses, protocol = header6Len, packet[8:40], packet[6]
 	}
+	ps := append([]byte(nil), addresses...)
 	upper := packet[start:]
 	field := 16
 	if protocol == ProtocolUDP {
