@@ -1,9 +1,12 @@
 // Package pppbridge is where the PPP frames of a session go: to a pppd behind a
-// PPPoX socket of the kernel, to a pppd behind a pseudo-terminal, or nowhere.
+// PPPoX socket of the kernel, to a pppd behind a pseudo-terminal, to our own PPP
+// endpoint and its packets into a TUN or an interface of the kernel's, to
+// another session, or nowhere.
 //
 // Goroutines: everything that has to be waited for (PTY masters, pppd's log
-// lines and its exit) is served by one kernel.Poller; a bounded pool of workers
-// starts the pppds. No session has a goroutine of its own.
+// lines and its exit, TUNs) is served by one kernel.Poller, and by one more for
+// each further queue of the shared TUN; a bounded pool of workers starts the
+// pppds, another sets interfaces up. No session has a goroutine of its own.
 package pppbridge
 
 import (

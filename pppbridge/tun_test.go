@@ -279,6 +279,76 @@ func spoof(t *testing.T, r *rig, links *kernel.Links, lns *session) {
 	}
 }
 
+// Many clients share a TUN, all with the same peer: the packets of each go by
+// its own session, by their source address, and come back by it.
+func TestTUNManyClients(t *testing.T) {
+	const clients = 20
+	r := newRig(t, 2)
+	var all [clients][2]*session
+	for i := range all {
+		grant := ppp.Grant{Local: netip.MustParseAddr("10.9.0.1"), Peer: netip.AddrFrom4([4]byte{10, 9, 0, byte(100 + i)})}
+		all[i][0] = openEnd(t, r.lns, r.lnsW, uint16(i+1), Spec{LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}})
+		all[i][1] = openEnd(t, r.client, r.clientW, uint16(i+1), Spec{Endpoint: clientConfig(fmt.Sprint("user", i), "secret")})
+	}
+	var echo net.PacketConn
+	for i, e := range all {
+		own := fmt.Sprintf("10.9.0.%d", 100+i)
+		waitFor(t, 20*time.Second, own, func() bool {
+			return e[0].Info().PeerIP.IsValid() && r.clientNS.hasAddress(own) && r.lnsNS.hasAddress("10.9.0.1")
+		}, e[0].log, e[1].log)
+	}
+	var err error
+	r.lnsNS.do(func() { echo, err = net.ListenPacket("udp", "10.9.0.1:0") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buf := make([]byte, 1500)
+		for {
+			n, from, err := echo.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = echo.WriteTo(buf[:n], from)
+		}
+	}()
+	defer echo.Close()
+	for i, e := range all {
+		var c *net.UDPConn
+		r.clientNS.do(func() {
+			c, err = net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(10, 9, 0, byte(100+i))}, echo.LocalAddr().(*net.UDPAddr))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		before, beforeOut := e[0].Stats(), e[1].Stats()
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		buf := make([]byte, 1500)
+		if _, err = c.Write(make([]byte, 1000+i)); err == nil {
+			var n int
+			if n, err = c.Read(buf); n != 1000+i {
+				t.Errorf("client %d: %d octets came back", i, n)
+			}
+		}
+		if err != nil {
+			t.Errorf("client %d: %v", i, err)
+		}
+		// They are counted after they have gone.
+		waitFor(t, 5*time.Second, fmt.Sprintf("the counters of session %d", i), func() bool {
+			a, b := difference(e[0].Stats(), before), difference(e[1].Stats(), beforeOut)
+			return min(a.BytesIn, a.BytesOut, b.BytesIn, b.BytesOut) >= uint64(1000+i)
+		}, e[0].log, e[1].log)
+	}
+	for _, e := range all {
+		e[1].Close("the test is over")
+	}
+	for _, e := range all {
+		e[1].wait(t)
+		e[0].wait(t)
+	}
+}
+
 // The second session with an address is refused, and the first goes on.
 func TestTUNAddressTaken(t *testing.T) {
 	r := newRig(t, 1)

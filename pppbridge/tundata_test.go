@@ -435,6 +435,8 @@ func BenchmarkUp1400(b *testing.B) {
 	var sink *net.UDPConn
 	d.ns.do(func() { sink, _ = net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP("10.9.0.1"), Port: 9}) })
 	defer sink.Close()
+	raw, _ := sink.SyscallConn() // or the kernel cuts the super packets for it
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) })
 	frames, _, _ := benchPackets()
 	now := time.Now()
 	b.ReportAllocs()
@@ -461,6 +463,8 @@ func BenchmarkDown1400(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer unix.Close(fd)
+	raw, _ := peer.SyscallConn() // or the kernel cuts the merged messages for it
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) })
 	to := peer.LocalAddr().(*net.UDPAddr).AddrPort()
 	d.link.frames = wireFrames{&wire{dest: kernel.NewDestination(fd, netip.Addr{}, netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))}, 5}
 	_, super, g := benchPackets()
@@ -473,6 +477,32 @@ func BenchmarkDown1400(b *testing.B) {
 	if st := d.link.Stats(); st.FramesOut != uint64(b.N*40) {
 		b.Errorf("%+v", st)
 	}
+}
+
+// Nothing that a peer or the kernel may send makes either way fail.
+func FuzzTUNDataPath(f *testing.F) {
+	d := newDataPath(f, Spec{ClampMSS: true})
+	for _, packet := range [][]byte{
+		datagram4("10.9.0.2", "10.9.0.1", 1, 9, make([]byte, 30)), datagram4("10.9.0.1", "10.9.0.2", 1, 9, make([]byte, 1450)),
+		echo6("fe80::2", "fe80::1"), packet6("2001:db8:2::5", "2001:db8::1", 6, make([]byte, 40)), packet6("2001:db8::1", "2001:db8:2::5", 44, make([]byte, 40)),
+	} {
+		f.Add(uint8(0), uint16(100), frameOf(ppp.ProtocolIPv4, packet))
+		f.Add(uint8(3), uint16(8), frameOf(ppp.ProtocolIPv6, packet))
+	}
+	now := time.Now()
+	f.Fuzz(func(t *testing.T, kind uint8, segment uint16, frame []byte) {
+		for len(d.loop.jobs) > 0 {
+			<-d.loop.jobs
+		}
+		d.link.Deliver(d.burst, now, frame)
+		d.burst.Flush()
+		if len(frame) > pppHeader {
+			g := ip.GSO{Type: ip.GSOType(kind % 5), SegmentSize: segment, NeedsChecksum: kind&8 != 0, ChecksumStart: segment & 63, ChecksumOffset: 6}
+			now = now.Add(time.Second)
+			d.reader.packet(now, d.queue, g, append([]byte(nil), frame[pppHeader:]...))
+			d.burst.Flush()
+		}
+	})
 }
 
 // A built-in session on the shared TUN has to be small: these, the endpoint, and

@@ -3,6 +3,7 @@ package pppbridge
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,7 +209,7 @@ func (l *tunLink) claim(n *linkNetwork, f ppp.Family) error {
 		}
 	}
 	for _, p := range prefixes {
-		if l.plane.table.owner(p.Addr()) == l {
+		if l.plane.table.has(l, p) {
 			l.wantRoute(p, +1)
 		}
 	}
@@ -425,7 +426,8 @@ func (l *tunLink) apply(links *kernel.Links, n *linkNetwork) error {
 func (l *tunLink) applyFamily(links *kernel.Links, index int, f ppp.Family, n *linkNetwork) error {
 	o := l.own
 	old := o.applied[f]
-	if old != nil && n.up[f] && old.local == n.local && old.peer == n.peer && old.localID == n.localID && old.peerID == n.peerID {
+	if old != nil && n.up[f] && old.local == n.local && old.peer == n.peer && old.localID == n.localID && old.peerID == n.peerID &&
+		slices.Equal(old.routes, n.routes) {
 		return nil
 	}
 	if old != nil {

@@ -102,6 +102,11 @@ func (l *testLoop) Post(f func(time.Time)) bool {
 	select {
 	case <-l.done:
 		return false
+	default:
+	}
+	select {
+	case <-l.done:
+		return false
 	case l.jobs <- f:
 		return true
 	}

@@ -46,6 +46,16 @@ func (t *addressTable) owner(a netip.Addr) *tunLink {
 	return nil
 }
 
+// has says whether exactly this prefix is the session's.
+func (t *addressTable) has(l *tunLink, p netip.Prefix) bool {
+	r := t.routes.Load()
+	if r == nil {
+		return false
+	}
+	other, ok := r.Get(p)
+	return ok && other == l
+}
+
 // claim gives prefixes to a session, all of them or, with ErrAddressTaken, none.
 // Those of a client need not be its own alone: the first has them, and the
 // others' packets go by their source.
