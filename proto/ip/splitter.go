@@ -85,6 +85,8 @@ func (s *Splitter) beginSuper(g GSO, packet []byte) error {
 		size = int(upper[12]>>4) * 4
 	case GSOUDP:
 		protocol, size, field = ProtocolUDP, udpLen, 6
+	case GSONone: // Begin has seen to those
+		fallthrough
 	default:
 		return ErrGSO
 	}

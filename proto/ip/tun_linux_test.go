@@ -98,7 +98,43 @@ func newTUN(t *testing.T) *tun {
 			skip("ip %v: %v: %s", args, err, out)
 		}
 	}
+	u.waitForAddress()
 	return u
+}
+
+// waitForAddress waits until the kernel delivers to the IPv6 address: it makes
+// it its own, and the route to it, from a work queue.
+func (u *tun) waitForAddress() {
+	u.t.Helper()
+	local, _ := ends(6)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+		err := toOneself(netip.AddrPortFrom(local, 0))
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			u.t.Fatalf("no address: %v", err)
+		}
+	}
+}
+
+// toOneself sends a datagram from an address to itself.
+func toOneself(local netip.AddrPort) error {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(local))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		return err
+	}
+	if _, err = c.WriteToUDP([]byte{1}, c.LocalAddr().(*net.UDPAddr)); err != nil {
+		return err
+	}
+	_, err = c.Read(make([]byte, 1))
+	return err
 }
 
 // write writes what Finish returned.
@@ -126,6 +162,7 @@ func vnet(g GSO) []byte {
 		kind = vnetTCPv6
 	case GSOUDP:
 		kind = vnetUDP
+	case GSONone:
 	}
 	b := []byte{flags, kind}
 	for _, v := range []uint16{g.HeaderLen, g.SegmentSize, g.ChecksumStart, g.ChecksumOffset} {
@@ -510,12 +547,12 @@ func (u *tun) provoke(remote netip.Addr, size int, build func(packet []byte) ([]
 		u.t.Fatal(err)
 	}
 	control := func(f func(fd int) error) (result error) {
-		if err := raw.Control(func(fd uintptr) { result = f(int(fd)) }); err != nil {
-			u.t.Fatal(err)
+		if failed := raw.Control(func(fd uintptr) { result = f(int(fd)) }); failed != nil {
+			u.t.Fatal(failed)
 		}
 		return result
 	}
-	if err := control(func(fd int) error {
+	if err = control(func(fd int) error {
 		if remote.Is4() { // soft errors too, and DF
 			return errors.Join(syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_RECVERR, 1),
 				syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_MTU_DISCOVER, syscall.IP_PMTUDISC_DO))
@@ -525,7 +562,7 @@ func (u *tun) provoke(remote netip.Addr, size int, build func(packet []byte) ([]
 	}); err != nil {
 		u.t.Fatal(err)
 	}
-	if _, err := c.Write(octets(size, size)); err != nil {
+	if _, err = c.Write(octets(size, size)); err != nil {
 		u.t.Fatal(err)
 	}
 	g, packet := u.read(func(h Header, _ []byte) bool { return h.Protocol == ProtocolUDP && h.Dst == remote })
@@ -540,9 +577,9 @@ func (u *tun) provoke(remote netip.Addr, size int, build func(packet []byte) ([]
 	u.write(GSO{}, [][]byte{answer})
 	// A write to a TUN is through the stack when it returns.
 	var pending int
-	if err := control(func(fd int) (err error) {
-		pending, err = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ERROR)
-		return err
+	if err = control(func(fd int) (failed error) {
+		pending, failed = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ERROR)
+		return failed
 	}); err != nil {
 		u.t.Fatal(err)
 	}
@@ -570,7 +607,7 @@ func TestTUNEcho(t *testing.T) {
 		if version == 4 { // of a raw socket of ICMPv6 the kernel makes the checksum
 			binary.BigEndian.PutUint16(message[2:], ^naive(message, 0))
 		}
-		if err := syscall.Sendto(fd, message, 0, address); err != nil {
+		if err = syscall.Sendto(fd, message, 0, address); err != nil {
 			t.Fatal(err)
 		}
 		g, packet := u.read(func(h Header, p []byte) bool { return h.Dst == remote && p[h.HeaderLen] == request })
