@@ -15,6 +15,9 @@ const Version = 2
 // ControlHeaderLen is the length of the header of every control message, octets.
 const ControlHeaderLen = 12
 
+// plainHeaderLen is that of a data message without optional fields.
+const plainHeaderLen = 6
+
 // The bits of the first 16-bit word of the header, RFC 2661 section 3.1.
 const (
 	bitT        = 0x8000
@@ -97,6 +100,13 @@ func ParseHeader(b []byte) (h Header, payload []byte, err error) {
 		return h, nil, ErrShortHeader
 	}
 	flags := binary.BigEndian.Uint16(b)
+	if flags == Version && len(b) >= plainHeaderLen {
+		// A data message with no optional field, as nearly all are: there is
+		// nothing in it that could be wrong.
+		h.Version = Version
+		h.TunnelID, h.SessionID = binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint16(b[4:])
+		return h, b[plainHeaderLen:], nil
+	}
 	h.Control = flags&bitT != 0
 	h.Version = uint8(flags & maskVersion)
 	// "Packets received with an unknown Ver field MUST be discarded."
