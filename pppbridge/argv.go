@@ -54,7 +54,7 @@ func arguments(path string, s *Spec) []string {
 		argv = append(argv, "sync", "novj", "noccp", "nopcomp", "noaccomp", "local", "nocrtscts", "nolock")
 	case PPPDAsync:
 		argv = append(argv, "local", "nocrtscts", "nolock")
-	case Discard:
+	case Discard, Builtin, BuiltinKernel, Relay:
 		// There is no pppd.
 	}
 	return argv

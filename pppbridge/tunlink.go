@@ -1,16 +1,13 @@
 package pppbridge
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
-	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
 
@@ -330,144 +327,4 @@ func as4(a netip.Addr) (b [4]byte) {
 		b = a.As4()
 	}
 	return b
-}
-
-// ownInterface is a TUN for one session alone. The worker makes it with the
-// first network protocol, and the poller reads it.
-type ownInterface struct {
-	name    string
-	mu      sync.Mutex
-	queued  bool
-	closing bool
-
-	// The worker's own.
-	applied [2]*linkNetwork
-	mtu     uint16
-	broken  bool
-
-	handler *queueHandler // the worker's until closing, then the poller's
-}
-
-// changed has the worker look again.
-func (o *ownInterface) changed(l *tunLink) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.queued {
-		o.queued = true
-		l.plane.work.add(l)
-	}
-}
-
-func (o *ownInterface) close(l *tunLink) {
-	o.mu.Lock()
-	o.closing = true
-	o.mu.Unlock()
-	o.changed(l)
-}
-
-// work is job's.
-func (l *tunLink) work(links *kernel.Links) {
-	o := l.own
-	o.mu.Lock()
-	o.queued = false
-	closing := o.closing
-	o.mu.Unlock()
-	if closing {
-		// Nothing is made after this, and the end takes everything down.
-		l.plane.outbox.add(outItem{link: l})
-		return
-	}
-	n := l.network.Load()
-	if n == nil || o.broken {
-		return
-	}
-	if err := l.apply(links, n); err != nil {
-		o.broken = true
-		l.log.WithError(err).Warn("the session's interface cannot be made")
-		l.fail(err)
-	}
-}
-
-// apply makes the interface what n says.
-func (l *tunLink) apply(links *kernel.Links, n *linkNetwork) error {
-	o := l.own
-	d := l.device.Load()
-	if d == nil {
-		tun, err := kernel.OpenTUN(kernel.TUNOptions{Name: o.name, MTU: int(n.mtu)})
-		if err != nil {
-			return err
-		}
-		d = newDevice(tun)
-		o.mtu = n.mtu
-		if err = setUpShared(links, tun.Index(), nil); err == nil {
-			o.handler = &queueHandler{reader: l.plane.reader, device: d, queue: tun.Queue(0), link: l, poller: l.plane.poller}
-			err = o.handler.watch()
-		}
-		if err != nil {
-			d.release()
-			return err
-		}
-		l.device.Store(d)
-	}
-	if o.mtu != n.mtu {
-		if err := links.SetMTU(d.tun.Index(), int(n.mtu)); err != nil {
-			return err
-		}
-		o.mtu = n.mtu
-	}
-	for _, f := range [...]ppp.Family{ppp.IPv4, ppp.IPv6} {
-		if err := l.applyFamily(links, d.tun.Index(), f, n); err != nil {
-			return fmt.Errorf("set %v up: %w", f, err)
-		}
-	}
-	return nil
-}
-
-func (l *tunLink) applyFamily(links *kernel.Links, index int, f ppp.Family, n *linkNetwork) error {
-	o := l.own
-	old := o.applied[f]
-	if old != nil && n.up[f] && old.local == n.local && old.peer == n.peer && old.localID == n.localID && old.peerID == n.peerID &&
-		slices.Equal(old.routes, n.routes) {
-		return nil
-	}
-	if old != nil {
-		o.applied[f] = nil
-		local, peer := old.addresses(f)
-		for _, r := range old.prefixes(f, false) {
-			_ = links.RemoveRoute(index, r, kernel.RouteOptions{}) // gone with its address, perhaps
-		}
-		if err := links.RemoveAddress(index, local, peer); err != nil {
-			return err
-		}
-	}
-	if !n.up[f] {
-		return nil
-	}
-	local, peer := n.addresses(f)
-	if local.IsValid() {
-		if err := links.AddAddress(index, local, peer); err != nil {
-			return err
-		}
-	}
-	for _, r := range n.prefixes(f, false) {
-		if err := links.AddRoute(index, r, kernel.RouteOptions{}); err != nil {
-			return err
-		}
-	}
-	o.applied[f] = n
-	return nil
-}
-
-// addresses are both ends' of a family.
-func (n *linkNetwork) addresses(f ppp.Family) (local netip.Prefix, peer netip.Addr) {
-	if f == ppp.IPv6 {
-		return netip.PrefixFrom(linkLocal(n.localID), 128), linkLocal(n.peerID)
-	}
-	if n.local == [4]byte{} {
-		return netip.Prefix{}, netip.Addr{}
-	}
-	if n.peer != [4]byte{} {
-		peer = netip.AddrFrom4(n.peer)
-	}
-	return netip.PrefixFrom(netip.AddrFrom4(n.local), 32), peer
 }
