@@ -11,12 +11,13 @@ FUZZTIME   ?= 3s
 FUZZBUDGET ?= 2m
 LABTIMEOUT ?= 35m
 BENCH      ?= .
+BENCHFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build test quick lab demo demo-pppd bench install clean
+.PHONY: help build test quick lab demo demo-pppd bench microbench install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/adit, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/adit ./cmd/adit
@@ -36,7 +37,10 @@ demo: build ## an LNS and a LAC in two namespaces, PPP up, ping and TCP through 
 demo-pppd: build ## the same with real pppds and the kernel's L2TP, in a virtual machine if need be
 	$(GO) run ./integration/demo -adit bin/adit
 
-bench: ## benchmarks (BENCH=pattern)
+bench: build ## packets a second beside bare system calls and l2tpns; bench.json (BENCHFLAGS, needs root)
+	$(GO) run ./integration/bench -adit bin/adit $(BENCHFLAGS)
+
+microbench: ## the benchmarks of the packages (BENCH=pattern)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 install: build ## binary, systemd unit, configuration (PREFIX, SYSCONFDIR, UNITDIR, DESTDIR)
