@@ -54,7 +54,7 @@ const (
 var ErrFailed = errors.New("the demonstration failed")
 
 // stopLimit is how long the inner process may take to end the daemons.
-const stopLimit = 12 * time.Second
+const stopLimit = 3*goneLimit + time.Second
 
 // Run shows everything, in namespaces of its own. The error is ErrFailed if a
 // step failed, else it says in a sentence what this machine forbids and what to

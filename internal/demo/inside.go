@@ -17,7 +17,7 @@ const (
 	readyLimit = 10 * time.Second // for a daemon to answer
 	upLimit    = 15 * time.Second // for tunnel and PPP
 	pingLimit  = 2 * time.Second  // for one answer
-	goneLimit  = 3 * time.Second  // for a daemon to end
+	goneLimit  = 8 * time.Second  // for a daemon to end
 )
 
 // pings is how many echo requests are sent.
@@ -134,7 +134,7 @@ func (s *scene) tunnel(ctx context.Context) (string, error) {
 			return false, err
 		}
 		t := all[0]
-		text = fmt.Sprintf("%s, tunnel %d here and %d there, both ends know the secret", t.PeerHostName, t.ID, t.PeerID)
+		text = fmt.Sprintf("to %s, IDs %d and %d, authenticated", t.PeerHostName, t.ID, t.PeerID)
 		return true, nil
 	})
 	return text, err
