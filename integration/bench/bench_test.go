@@ -6,20 +6,24 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"adit/integration/scenario"
+	"adit/internal/kernel"
 	"adit/proto/ip"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 )
 
-// TestMain is also the floor, which runs this program again.
+// TestMain is also what the program becomes when it runs itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == childFloor {
-		main()
+	if status, child := runChild(os.Args); child {
+		os.Exit(status)
 	}
 	os.Exit(m.Run())
 }
@@ -110,7 +114,7 @@ func testReport() *report {
 		loads: []row{{l, map[string]sample{
 			"adit": {9e5, 1e6, 0.9}, "floor": {1e6, 1.25e6, 0.8}, "l2tpns": {1e5, 1e5, 1},
 		}}},
-		tcp:    map[string]float64{"adit": 5e9, "floor": 6e9, "one by one": 1e9},
+		tcp:    map[string]float64{"adit": 5e9, "floor": 6e9, unmerged: 1e9, oneByOne: 1.25e9},
 		setups: map[string]float64{"adit": 300, "l2tpns": 100},
 	}
 }
@@ -149,7 +153,8 @@ func TestFigures(t *testing.T) {
 		{name, "Gbit/s", "l2tpns", 10},
 		{name + "/delivered", "packet/s", "floor", 0.9},
 		{name + "/floor", "packet/s", "", 0},
-		{"tcp/1-session", "bit/s", "one by one", 5},
+		{"tcp/1-session", "bit/s", "adit unmerged", 5},
+		{"tcp/1-session", "bit/s", "one by one", 4},
 		{"setup/1000-sessions", "session/s", "l2tpns", 3},
 		{"memory/100000-sessions", "byte/session", "limit", 0.5},
 	} {
@@ -166,7 +171,7 @@ func TestPrint(t *testing.T) {
 	// Without figures of one that did not run.
 	r.loads = append(r.loads, row{r.loads[0].load, map[string]sample{"adit": {1, 1, 1}, "floor": {}}})
 	r.print(&out)
-	for _, want := range []string{"1.000", "11.20", "80 %  yes", "10.0  yes", "5.0 times the 1.00 of one by one (reached: NO)", "2048 bytes (reached: yes)"} {
+	for _, want := range []string{"1.000", "11.20", "80 %  yes", "10.0  yes", "5.0 times the 1.00 of adit where nothing is merged (reached: NO)", "2048 bytes (reached: yes)"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -207,5 +212,60 @@ func TestFloor(t *testing.T) {
 		if err != nil || bits < 1e6 {
 			t.Errorf("TCP, one by one %t: %.0f bit/s, %v", single, bits, err)
 		}
+	}
+}
+
+// TestOldKernel: behind the filter the kernel has no TUN offloads, no UDP_GRO and
+// no UDP_SEGMENT, and everything else.
+func TestOldKernel(t *testing.T) {
+	if os.Geteuid() != 0 {
+		scenario.NeedNative(t)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{self: self}
+	argv := b.unmerging(self, "-test.run", "^TestBehindFilter$", "-test.v")
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), behindFilter+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestBehindFilter") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+const behindFilter = "ADIT_BENCH_BEHIND_FILTER"
+
+func TestBehindFilter(t *testing.T) {
+	if os.Getenv(behindFilter) == "" {
+		t.Skip("runs as a child of TestOldKernel")
+	}
+	fd, err := kernel.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if kernel.GRO(fd) {
+		t.Error("UDP_GRO is on")
+	}
+	for _, option := range []int{unix.UDP_GRO, unix.UDP_SEGMENT} {
+		if _, err := unix.GetsockoptInt(fd, unix.SOL_UDP, option); err != unix.ENOPROTOOPT {
+			t.Errorf("option %d: %v", option, err)
+		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_UDP, option, 1); err != unix.ENOPROTOOPT {
+			t.Errorf("option %d: %v", option, err)
+		}
+	}
+	if _, err := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_CORK); err != nil {
+		t.Errorf("another option: %v", err)
+	}
+	tun, err := kernel.OpenTUN(kernel.TUNOptions{Name: "aditbench%d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tun.Close()
+	if o := tun.Offloads(); o != (ip.Offloads{}) {
+		t.Errorf("offloads %+v", o)
 	}
 }

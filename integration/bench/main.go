@@ -29,14 +29,31 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == childFloor {
-		if err := floorMain(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	if status, child := runChild(os.Args); child {
+		os.Exit(status)
 	}
 	os.Exit(run())
+}
+
+// runChild does what this program does when it runs itself.
+func runChild(args []string) (status int, child bool) {
+	if len(args) < 3 {
+		return 0, false
+	}
+	var err error
+	switch args[1] {
+	case childFloor:
+		err = floorMain(args[2:])
+	case childOldKernel:
+		err = oldKernelMain(args[2:])
+	default:
+		return 0, false
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1, true
+	}
+	return 0, true
 }
 
 // options are the flags.
@@ -55,7 +72,7 @@ func run() int {
 	flag.StringVar(&o.adit, "adit", "bin/adit", "the adit binary")
 	flag.StringVar(&o.out, "o", "bench.json", "file for the figures; empty: none")
 	flag.IntVar(&o.sessions, "sessions", 1000, "sessions of each server")
-	flag.IntVar(&o.rounds, "rounds", 3, "measurements of each figure")
+	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each figure")
 	flag.StringVar(&o.skip, "skip", "", "server to leave out, as l2tpns")
 	flag.StringVar(&o.only, "only", "", "loads to measure, a part of their name")
 	flag.BoolVar(&o.withoutTCP, "no-tcp", false, "leave TCP out")

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"adit/integration/scenario"
@@ -104,7 +105,7 @@ func (b *bench) runFloor(ns *scenario.NS, cpus []int, o floorOptions) (pid int) 
 func (b *bench) startAdit() *server {
 	n := b.network()
 	s := newServer("adit", n, "adit0")
-	lns := b.runAdit(n.B, []int{b.measured}, lnsDocument(n, b.sessions))
+	lns := b.runAdit(n.B, on([]int{b.measured}, b.adit), lnsDocument(n, b.sessions))
 	s.pid = lns.Pid()
 	b.dial(s, n)
 	return s
@@ -134,7 +135,7 @@ func (b *bench) startL2TPNS() *server {
 // know of them.
 func (b *bench) dial(s *server, n *scenario.Net) {
 	begin := time.Now()
-	lac := b.runAdit(n.A, []int{b.generator}, lacDocument(n, b.sessions))
+	lac := b.runAdit(n.A, on([]int{b.generator}, b.adit), lacDocument(n, b.sessions))
 	var up []control.Session
 	lac.await(b, "sessions at "+s.name, func(ctx context.Context) (bool, error) {
 		st, err := lac.client.Status(ctx)
@@ -167,7 +168,9 @@ type daemon struct {
 	client *control.Client
 }
 
-func (b *bench) runAdit(ns *scenario.NS, cpus []int, document string) *daemon {
+// runAdit starts adit, by argv to which its arguments are added, and waits until
+// it answers.
+func (b *bench) runAdit(ns *scenario.NS, argv []string, document string) *daemon {
 	// Not TempDir: a unix socket's path must be shorter than 108 octets.
 	dir, err := os.MkdirTemp("", "adit-bench-")
 	if err != nil {
@@ -179,7 +182,8 @@ func (b *bench) runAdit(ns *scenario.NS, cpus []int, document string) *daemon {
 		b.Fatalf("%v", err)
 	}
 	d := &daemon{client: control.NewClient(socket)}
-	d.Process = ns.Start(b, "adit-"+ns.Label, on(cpus, b.adit, "run", "-c", config, "--socket", socket)...)
+	argv = append(slices.Clone(argv), "run", "-c", config, "--socket", socket)
+	d.Process = ns.Start(b, "adit-"+ns.Label, argv...)
 	b.Cleanup(d.client.Close)
 	d.await(b, "answer of adit", func(ctx context.Context) (bool, error) {
 		_, err := d.client.Status(ctx)

@@ -23,9 +23,15 @@ type tcpPath struct {
 	addr     netip.Addr // of the far end, inside
 }
 
-// tcp measures one TCP connection through a session between two adits, through
-// the floor at both ends, and through the path that takes each packet by
-// itself. All processors are for all.
+// The other ways that TCP takes.
+const (
+	unmerged = "adit unmerged" // on a kernel that merges nothing
+	oneByOne = "one by one"    // bare: a floor with a system call for each packet
+)
+
+// tcp measures one TCP connection through a session between two adits, and the
+// same where the kernel merges nothing; through the floor at both ends, and
+// through bare calls for each packet. All processors are for all.
 func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 	b.Logf("bench: TCP through a session")
 	cpus, err := processors()
@@ -33,9 +39,10 @@ func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 		b.Fatalf("%v", err)
 	}
 	paths := []tcpPath{
-		b.aditPath(cpus),
+		b.aditPath("adit", on(cpus, b.adit)),
+		b.aditPath(unmerged, b.unmerging(on(cpus, b.adit)...)),
 		b.floorPath(cpus, "floor", false),
-		b.floorPath(cpus, "one by one", true),
+		b.floorPath(cpus, oneByOne, true),
 	}
 	seen := map[string][]float64{}
 	for range rounds {
@@ -60,15 +67,16 @@ func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 	b.Logf("%s", line)
 }
 
-func (b *bench) aditPath(cpus []int) tcpPath {
+// aditPath is a session between two adits, started by argv.
+func (b *bench) aditPath(name string, argv []string) tcpPath {
 	n := scenario.NewNativeNet(b)
-	b.runAdit(n.B, cpus, lnsDocument(n, 1))
-	lac := b.runAdit(n.A, cpus, lacDocument(n, 1))
+	b.runAdit(n.B, argv, lnsDocument(n, 1))
+	lac := b.runAdit(n.A, argv, lacDocument(n, 1))
 	lac.await(b, "session for TCP", func(ctx context.Context) (bool, error) {
 		all, err := lac.client.Sessions(ctx)
 		return err == nil && len(all) == 1 && all[0].LocalAddress.IsValid(), err
 	})
-	return tcpPath{"adit", n.A, n.B, innerServer}
+	return tcpPath{name, n.A, n.B, innerServer}
 }
 
 func (b *bench) floorPath(cpus []int, name string, single bool) tcpPath {
