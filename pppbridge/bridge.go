@@ -84,6 +84,9 @@ type Owner interface {
 	Control(frame []byte) bool
 	// Post runs f on the owner's goroutine, soon. False: the owner has ended.
 	Post(f func(now time.Time)) bool
+	// LinkUp says what LCP agreed on, which an LNS may have to tell its LAC. It is
+	// called on the owner's goroutine, from inside a method of Stepper.
+	LinkUp(agreed ppp.Link)
 }
 
 // Stepper is a Bridge that speaks PPP itself. Its methods are called on the
@@ -95,6 +98,9 @@ type Stepper interface {
 	Begin(now time.Time)
 	Control(now time.Time, frame []byte)
 	Tick(now time.Time)
+	// Terminate ends PPP in good order, while the call is still up: the peer gets
+	// a Terminate-Request, and OnExit follows its answer, or the want of one.
+	Terminate(now time.Time, reason string)
 	Deadline() time.Time // zero: none
 }
 
@@ -115,10 +121,10 @@ type Bridge interface {
 	Stats() Stats
 	// Info may be called from any goroutine.
 	Info() Info
-	// Close ends the bridge: pppd gets a SIGTERM and, after StopTimeout, its
-	// whole process group a SIGKILL; our own endpoint says its Terminate-Request.
-	// It returns at once; OnExit follows, also after Close. Closing twice does
-	// nothing. Any goroutine.
+	// Close ends the bridge, because the call is over: pppd gets a SIGTERM and,
+	// after StopTimeout, its whole process group a SIGKILL; our own endpoint ends
+	// without a word. It returns at once; OnExit follows, also after Close.
+	// Closing twice does nothing. Any goroutine.
 	Close(reason string)
 }
 

@@ -2,7 +2,6 @@ package pppbridge
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -18,8 +17,8 @@ import (
 // let anybody with the same password, or a mistake in a table, cut him off.
 var ErrAddressTaken = errors.New("another session has the address")
 
-// builtin is a Stepper: a Bridge that speaks PPP itself. What it negotiates for is a Link:
-// that is all that differs between the data planes.
+// builtin is a Stepper: a Bridge that speaks PPP itself. What it negotiates for
+// is a Link: that is all that differs between the data planes.
 //
 // Its own state belongs to the owner's goroutine, as Stepper says.
 type builtin struct {
@@ -27,7 +26,6 @@ type builtin struct {
 	link     Link
 	subject  *subject
 	onExit   func(Exit)
-	stop     time.Duration // the most from Close to the end
 
 	ending *ending // nil: nobody wants its end
 	exit   *Exit   // once finished
@@ -40,12 +38,11 @@ type builtin struct {
 	known   atomic.Pointer[known]
 }
 
-// ending is why and by when a bridge is to end.
+// ending is why a bridge is to end.
 type ending struct {
-	at      time.Time // the link is cut then
-	closed  bool      // by Close
-	reason  string    // of Close
-	failure error     // of the link
+	closed  bool   // by Close
+	reason  string // of Close or Terminate
+	failure error  // of the link
 }
 
 // subject is what of a Spec is needed again whenever the peer has to show who
@@ -76,7 +73,7 @@ type known struct {
 // not block. onExit is called exactly once if there was no error, where the
 // plane calls LinkEvents.Closed. Stop is the most time from Close to the end; 0:
 // 10 s. Spec.Endpoint and Spec.Owner are required.
-func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane, stop time.Duration) (Stepper, error) {
+func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane) (Stepper, error) {
 	switch {
 	case spec.Endpoint == nil || spec.Owner == nil:
 		return nil, errors.New("open the built-in endpoint: it was given no configuration or no owner")
@@ -85,9 +82,6 @@ func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane, stop t
 	}
 	if spec.Log == nil {
 		spec.Log = discardLog()
-	}
-	if stop <= 0 {
-		stop = defaultStopTimeout
 	}
 	var grant ppp.Grant
 	if spec.Grant != nil {
@@ -100,7 +94,7 @@ func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane, stop t
 		grant.Peer = spec.RemoteIP
 	}
 	b := &builtin{
-		endpoint: ppp.New(spec.Endpoint, grant), subject: newSubject(&spec), onExit: onExit, stop: stop, kind: plane.Kind(),
+		endpoint: ppp.New(spec.Endpoint, grant), subject: newSubject(&spec), onExit: onExit, kind: plane.Kind(),
 	}
 	link, err := plane.Open(&spec, frames, LinkEvents{Failed: b.fail, Closed: b.gone})
 	if err != nil {
@@ -196,22 +190,12 @@ func (b *builtin) Deadline() time.Time {
 	if b.exit != nil {
 		return time.Time{}
 	}
-	d := b.endpoint.Deadline()
-	if e := b.ending; e != nil && (d.IsZero() || e.at.Before(d)) {
-		return e.at
-	}
-	return d
+	return b.endpoint.Deadline()
 }
 
 // Tick is Stepper's.
 func (b *builtin) Tick(now time.Time) {
 	if b.exit != nil {
-		return
-	}
-	if e := b.ending; e != nil && !now.Before(e.at) {
-		// Its Terminate-Request is under way, and nobody answers.
-		b.step(now, ppp.Close{Cause: ppp.CauseLowerLayer})
-		b.finish(ppp.CauseAdministrative, e.reason)
 		return
 	}
 	if idle, ok := b.link.Idle(now); ok {
@@ -220,28 +204,34 @@ func (b *builtin) Tick(now time.Time) {
 	b.step(now, ppp.Tick{})
 }
 
-// Close is Bridge's.
+// Terminate is Stepper's.
+func (b *builtin) Terminate(now time.Time, reason string) {
+	if b.exit == nil {
+		b.end().reason = reason
+		b.step(now, ppp.Close{Cause: ppp.CauseAdministrative})
+	}
+}
+
+// Close is Bridge's. Nothing more passes to the peer, so nothing is said.
 func (b *builtin) Close(reason string) {
 	if b.closing.Swap(true) {
 		return
 	}
 	end := func(now time.Time) {
-		e := b.endBy(now)
+		e := b.end()
 		e.closed, e.reason = true, reason
-		b.step(now, ppp.Close{Cause: ppp.CauseAdministrative})
+		b.step(now, ppp.Close{Cause: ppp.CauseLowerLayer})
 	}
 	if !b.subject.owner.Post(end) {
-		// The owner has ended, so nobody else is at our state, and nobody would
-		// bring the peer's answer to a Terminate-Request.
+		// The owner has ended, so nobody else is at our state.
 		b.ending = &ending{closed: true, reason: reason}
 		b.finish(ppp.CauseAdministrative, reason)
 	}
 }
 
-// endBy begins the end, which is bounded.
-func (b *builtin) endBy(now time.Time) *ending {
+func (b *builtin) end() *ending {
 	if b.ending == nil {
-		b.ending = &ending{at: now.Add(b.stop)}
+		b.ending = new(ending)
 	}
 	return b.ending
 }
@@ -251,7 +241,7 @@ func (b *builtin) fail(now time.Time, err error) {
 	if b.exit != nil {
 		return
 	}
-	if e := b.endBy(now); e.failure == nil {
+	if e := b.end(); e.failure == nil {
 		e.failure = err
 	}
 	cause := ppp.CauseLowerLayer
@@ -281,6 +271,7 @@ func (b *builtin) perform(a ppp.Action) {
 		b.link.SendControl(a.Frame)
 	case ppp.LinkUp:
 		b.link.LCPUp(a.Link)
+		b.subject.owner.LinkUp(a.Link)
 	case ppp.Authenticate:
 		b.authenticate(a)
 	case ppp.NetworkUp:
@@ -346,7 +337,7 @@ func (b *builtin) forget(f ppp.Family) {
 func (b *builtin) logUp(a ppp.NetworkUp) {
 	log, n := b.subject.log, &a.Network
 	if n.User != "" {
-		log = log.WithField("user", fmt.Sprintf("%q", n.User))
+		log = log.WithField("user", n.User)
 	}
 	if a.Family == ppp.IPv4 {
 		log.WithFields(logrus.Fields{"local": n.LocalIPv4, "peer": n.PeerIPv4}).Info("PPP is up for IPv4")
@@ -368,7 +359,7 @@ func (b *builtin) finish(c ppp.Cause, text string) {
 				e.Result = resultOf(l2tp.CDNNoFacilitiesTemporary, "")
 			}
 		}
-		if e.Closed = why.closed; why.closed && why.reason != "" {
+		if e.Closed = why.closed; why.reason != "" && (why.closed || c == ppp.CauseAdministrative) {
 			e.Text = why.reason
 		}
 	}

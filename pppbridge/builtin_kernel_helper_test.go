@@ -260,6 +260,7 @@ func (o *testOwner) Control(frame []byte) bool {
 }
 
 func (o *testOwner) Post(f func(now time.Time)) bool { o.posts <- f; return true }
+func (o *testOwner) LinkUp(ppp.Link)                 {}
 
 // on runs f on the owner's goroutine and waits for it.
 func (o *testOwner) on(f func()) {

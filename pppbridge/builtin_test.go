@@ -60,7 +60,7 @@ func newDirect(t *testing.T, s Spec) *directEnd {
 	t.Helper()
 	e := &directEnd{loop: newTestLoop(), exits: make(chan Exit, 2), log: newTestLog()}
 	s.Owner, s.Log = e.loop, e.log.entry
-	b, err := NewBuiltin(s, nil, func(x Exit) { e.exits <- x }, directPlane{}, 0)
+	b, err := NewBuiltin(s, nil, func(x Exit) { e.exits <- x }, directPlane{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,10 +98,9 @@ func TestBuiltinInVirtualTime(t *testing.T) {
 		if a.link.up != [2]bool{true, true} || b.link.up != a.link.up {
 			t.Errorf("up: %v %v", a.link.up, b.link.up)
 		}
-		b.Close("operator")
-		b.Close("again")
+		b.loop.Post(func(now time.Time) { b.Terminate(now, "operator") })
 		x, y := b.stop(), a.stop()
-		if !x.Closed || x.Text != "operator" || x.PPP.Code != l2tp.DisconnectAdministrative {
+		if x.Closed || x.Text != "operator" || x.PPP.Code != l2tp.DisconnectAdministrative {
 			t.Errorf("%+v", x)
 		}
 		if y.Closed || y.PPP.Code != l2tp.DisconnectNormal || !a.Deadline().IsZero() || a.Info().Phase != "dead" {
@@ -133,24 +132,28 @@ func TestBuiltinSilentPeer(t *testing.T) {
 	})
 }
 
-// A Terminate-Request that nobody answers does not hold a session longer than
-// the factory's StopTimeout.
+// Close is for a call that is over: nothing is said, nothing is waited for. A
+// Terminate-Request that nobody answers ends after the tries of RFC 1661 section
+// 4.6.
 func TestBuiltinStopIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		grant := grantOf(2)
-		lns := lnsConfig()
-		lns.RestartTimer, lns.MaxTerminate = time.Minute, 100
-		a, b := newDirectPair(t, Spec{Endpoint: lns, Grant: &grant, Access: testAccess{password: "secret"}}, Spec{Endpoint: clientConfig("user", "secret")})
+		a, b := newDirectPair(t, Spec{Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}}, Spec{Endpoint: clientConfig("user", "secret")})
 		synctest.Wait()
-		a.link.peer = nil
+		a.link.peer, b.link.peer = nil, nil
 		start := time.Now()
-		a.Close("enough")
+		a.loop.Post(func(now time.Time) { a.Terminate(now, "enough") })
 		x := a.stop()
-		if d := time.Since(start); d != defaultStopTimeout || !x.Closed || x.Text != "enough" {
+		if d := time.Since(start); d != 2*lnsConfig().RestartTimer || x.Closed || x.Text != "enough" || x.PPP.Code != l2tp.DisconnectAdministrative {
+			t.Errorf("after %v: %+v %v", d, x, x.PPP)
+		}
+		start = time.Now()
+		b.Close("the call was cleared")
+		b.Close("again")
+		x = b.stop()
+		if d := time.Since(start); d != 0 || !x.Closed || x.Text != "the call was cleared" {
 			t.Errorf("after %v: %+v", d, x)
 		}
-		b.Close("")
-		b.stop()
 	})
 }
 
@@ -189,7 +192,7 @@ func TestBuiltinLateVerdict(t *testing.T) {
 				t.Errorf("%+v: up is %v", c, a.link.up)
 			}
 			if c.up {
-				a.Close("")
+				a.loop.Post(func(now time.Time) { a.Terminate(now, "") })
 			}
 			x := a.stop()
 			b.stop()
@@ -224,7 +227,7 @@ func TestBuiltinRefusesHalfASpec(t *testing.T) {
 		"no owner":         {Endpoint: clientConfig("a", "b")},
 		"nobody":           {Endpoint: lnsConfig(), Owner: newTestLoop()},
 	} {
-		if _, err := NewBuiltin(s, nil, nil, directPlane{}, 0); err == nil || !strings.Contains(err.Error(), "built-in endpoint") {
+		if _, err := NewBuiltin(s, nil, nil, directPlane{}); err == nil || !strings.Contains(err.Error(), "built-in endpoint") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -298,7 +301,7 @@ func TestBuiltinMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for range sessions {
-		b, err := NewBuiltin(Spec{Endpoint: cfg, Grant: &grant, Owner: owner, LNS: true}, nil, exit, directPlane{}, 0)
+		b, err := NewBuiltin(Spec{Endpoint: cfg, Grant: &grant, Owner: owner, LNS: true}, nil, exit, directPlane{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -132,7 +132,7 @@ func (f *Factory) openBuiltin(spec Spec, frames Frames, onExit func(Exit), plane
 	if !f.arrive() {
 		return nil, ErrClosed
 	}
-	b, err := NewBuiltin(spec, frames, func(e Exit) { f.gone(); onExit(e) }, plane, f.cfg.StopTimeout)
+	b, err := NewBuiltin(spec, frames, func(e Exit) { f.gone(); onExit(e) }, plane)
 	if err != nil {
 		f.gone()
 		return nil, err

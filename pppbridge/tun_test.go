@@ -77,7 +77,7 @@ func endToEnd(t *testing.T, queues int) {
 	}
 	spoof(t, r, clientLinks, lns)
 
-	if e := client.end(t); !e.Closed || e.Text != "the test is over" {
+	if e := client.end(t); e.Closed || e.Text != "the test is over" {
 		t.Errorf("exit of the client: %+v", e)
 	}
 	e := lns.wait(t)
@@ -341,7 +341,7 @@ func TestTUNManyClients(t *testing.T) {
 		}, e[0].log, e[1].log)
 	}
 	for _, e := range all {
-		e[1].Close("the test is over")
+		e[1].loop.Post(func(now time.Time) { e[1].Terminate(now, "the test is over") })
 	}
 	for _, e := range all {
 		e[1].wait(t)

@@ -237,16 +237,23 @@ func (l *tunLink) wantRoute(p netip.Prefix, by int) {
 }
 
 // wantAddress: as an LNS our address is on the TUN once for all sessions; as a
-// client each session has its own.
+// client each session has its own, and a route to the peer. The peer is not part
+// of the address: addresses with one peer would be secondary ones of each other,
+// and Linux takes those away with the first.
 func (l *tunLink) wantAddress(n *linkNetwork, f ppp.Family, by int) {
 	if f != ppp.IPv4 || n.local == [4]byte{} {
 		return
 	}
-	thing := kernelThing{address: true, prefix: netip.PrefixFrom(netip.AddrFrom4(n.local), 32)}
-	if !l.lns && n.peer != [4]byte{} {
-		thing.peer = netip.AddrFrom4(n.peer)
+	address := func() { l.want(addressThing(netip.AddrFrom4(n.local)), by) }
+	if by > 0 {
+		address()
 	}
-	l.want(thing, by)
+	if !l.lns && n.peer != [4]byte{} {
+		l.wantRoute(netip.PrefixFrom(netip.AddrFrom4(n.peer), 32), by)
+	}
+	if by < 0 {
+		address()
+	}
 }
 
 func (l *tunLink) want(thing kernelThing, by int) {

@@ -77,7 +77,7 @@ func (l *tunLink) apply(links *kernel.Links, n *linkNetwork) error {
 		}
 		d = newDevice(tun)
 		o.mtu = n.mtu
-		if err = setUpShared(links, tun.Index(), nil); err == nil {
+		if err = setUpShared(links, tun.Index(), &TUNConfig{}); err == nil {
 			o.handler = &queueHandler{reader: l.plane.reader, device: d, queue: tun.Queue(0), link: l, poller: l.plane.poller}
 			err = o.handler.watch()
 		}

@@ -24,6 +24,9 @@ type TUNConfig struct {
 	// Aggregates are routed to the TUN from the start: the pools that peers get
 	// their addresses from. A peer within them costs no call of the kernel.
 	Aggregates []netip.Prefix
+	// Addresses are ours, and on the TUN as long as it is open, with or without
+	// sessions: Linux takes the routes of an interface away with its last address.
+	Addresses []netip.Addr
 	// Counts is of the further queues' messages; nil: nobody looks.
 	Counts *kernel.SendCounts
 }
@@ -123,7 +126,7 @@ func (p *tunPlane) openShared(cfg TUNConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = setUpShared(links, tun.Index(), cfg.Aggregates); err != nil {
+	if err = setUpShared(links, tun.Index(), &cfg); err != nil {
 		return err
 	}
 	p.first = &queueHandler{reader: p.reader, device: d, queue: tun.Queue(0), poller: p.poller}
@@ -135,6 +138,10 @@ func (p *tunPlane) openShared(cfg TUNConfig) (err error) {
 			return err
 		}
 	}
+	for _, a := range cfg.Addresses {
+		// There already; so it is wanted once more than by sessions.
+		p.work.want(tun.Index(), addressThing(a), 1, p.log)
+	}
 	p.aggregates = cfg.Aggregates
 	p.shared.Store(d)
 	return nil
@@ -142,14 +149,19 @@ func (p *tunPlane) openShared(cfg TUNConfig) (err error) {
 
 // setUpShared brings the TUN up. It has no link-local address of its own: each
 // session has another one, and we answer for it.
-func setUpShared(links *kernel.Links, index int, aggregates []netip.Prefix) error {
+func setUpShared(links *kernel.Links, index int, cfg *TUNConfig) error {
 	if err := links.DisableIPv6AutoLinkLocal(index); err != nil && !errors.Is(err, kernel.ErrNotSupported) {
 		return err
 	}
 	if err := links.SetUp(index, 0); err != nil {
 		return err
 	}
-	for _, a := range aggregates {
+	for _, a := range cfg.Addresses {
+		if err := links.AddAddress(index, netip.PrefixFrom(a, a.BitLen()), netip.Addr{}); err != nil {
+			return err
+		}
+	}
+	for _, a := range cfg.Aggregates {
 		if err := links.AddRoute(index, a, kernel.RouteOptions{}); err != nil {
 			return err
 		}

@@ -98,6 +98,8 @@ func (l *testLoop) Control(frame []byte) bool {
 }
 
 // Post is Owner's.
+func (l *testLoop) LinkUp(ppp.Link) {}
+
 func (l *testLoop) Post(f func(time.Time)) bool {
 	select {
 	case <-l.done:
@@ -276,7 +278,7 @@ func tryEnd(f *Factory, w *wire, id uint16, s Spec) (*session, error) {
 
 func (e *session) end(t testing.TB) Exit {
 	t.Helper()
-	e.Close("the test is over")
+	e.loop.Post(func(now time.Time) { e.Terminate(now, "the test is over") })
 	return e.wait(t)
 }
 

@@ -101,8 +101,11 @@ func (w *tunWorker) close() {
 // kernelThing is an address or a route of the shared TUN.
 type kernelThing struct {
 	prefix  netip.Prefix
-	peer    netip.Addr // of an address; the zero Addr: none
 	address bool
+}
+
+func addressThing(a netip.Addr) kernelThing {
+	return kernelThing{address: true, prefix: netip.PrefixFrom(a, a.BitLen())}
 }
 
 // String names it for the log.
@@ -169,9 +172,9 @@ func (k *kernelWish) set(links *kernel.Links, on bool) error {
 	var err error
 	switch {
 	case k.thing.address && on:
-		err = links.AddAddress(k.index, k.thing.prefix, k.thing.peer)
+		err = links.AddAddress(k.index, k.thing.prefix, netip.Addr{})
 	case k.thing.address:
-		err = links.RemoveAddress(k.index, k.thing.prefix, k.thing.peer)
+		err = links.RemoveAddress(k.index, k.thing.prefix, netip.Addr{})
 	case on:
 		err = links.AddRoute(k.index, k.thing.prefix, kernel.RouteOptions{})
 	default:

@@ -51,6 +51,7 @@ func (d *daemon) tun() *pppbridge.TUNConfig {
 	uses := d.cfg.Uses()
 	needed := false
 	var aggregates []netip.Prefix
+	var addresses []netip.Addr
 	for _, p := range usedProfiles(d.cfg) {
 		choice, ok := d.choices[p]
 		if !ok || !choice.TUN(p) {
@@ -62,14 +63,18 @@ func (d *daemon) tun() *pppbridge.TUNConfig {
 		if uses[p].LNS && p.Pool != nil {
 			aggregates = append(aggregates, p.Pool.Prefixes()...)
 		}
+		if uses[p].LNS && p.LocalAddress.IsValid() {
+			addresses = append(addresses, p.LocalAddress)
+		}
 	}
 	if !needed {
 		return nil
 	}
 	slices.SortFunc(aggregates, netip.Prefix.Compare)
+	slices.SortFunc(addresses, netip.Addr.Compare)
 	return &pppbridge.TUNConfig{
 		Name: d.cfg.TUN.Name, MTU: d.cfg.TUN.MTU, Queues: d.cfg.TUN.Queues,
-		Aggregates: slices.Compact(aggregates),
+		Aggregates: slices.Compact(aggregates), Addresses: slices.Compact(addresses),
 	}
 }
 

@@ -20,6 +20,7 @@ func TestTUN(t *testing.T) {
 	shared, own, pppd := &config.Profile{Name: "a", Pool: pool("p", "10.1.0.0", "10.1.0.3")},
 		&config.Profile{Name: "b", Pool: pool("q", "10.2.0.0", "10.2.0.3")},
 		&config.Profile{Name: "c", Pool: pool("r", "10.3.0.0", "10.3.0.3")}
+	shared.LocalAddress, pppd.LocalAddress = netip.MustParseAddr("10.1.255.1"), netip.MustParseAddr("10.3.255.1")
 	own.Builtin.Interface = "sub%d"
 	client := &config.Profile{Name: "d", Pool: pool("s", "10.4.0.0", "10.4.0.3")}
 	second := &config.Profile{Name: "e", Pool: shared.Pool}
@@ -45,6 +46,9 @@ func TestTUN(t *testing.T) {
 	}
 	if want := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/30")}; !slices.Equal(got.Aggregates, want) {
 		t.Errorf("aggregates %v, want %v", got.Aggregates, want)
+	}
+	if want := []netip.Addr{shared.LocalAddress}; !slices.Equal(got.Addresses, want) {
+		t.Errorf("addresses %v, want %v", got.Addresses, want)
 	}
 }
 

@@ -28,7 +28,7 @@ func (f *builtinBridges) Open(spec pppbridge.Spec, frames pppbridge.Frames, onEx
 		f.running--
 		f.mu.Unlock()
 		onExit(e)
-	}, memoryPlane{f}, 0)
+	}, memoryPlane{f})
 	if err == nil {
 		f.mu.Lock()
 		f.running++

@@ -60,6 +60,8 @@ type Call struct {
 	refusal string // why we refused it, for the log
 	data    *dataSession
 	bridge  pppbridge.Bridge
+	link    *link
+	ending  *tunnel.Cause // the CDN that is to follow the end of PPP
 }
 
 // Tunnel is the tunnel that the call belongs to.
@@ -104,13 +106,18 @@ func (c *Call) reject(why string, cause tunnel.Cause) {
 	}
 }
 
-// Close ends the call with a CDN. It may be called from any goroutine.
+// Close ends the call: PPP in good order first, if it is ours to end, then the
+// call with a CDN. It may be called from any goroutine.
 func (c *Call) Close(cause tunnel.Cause) {
 	c.tunnel.shard.post(func() { c.close(cause) })
 }
 
 func (c *Call) close(cause tunnel.Cause) {
-	if c.state == CallPending || c.state == CallUp {
+	switch {
+	case c.state == CallUp && c.ending == nil && c.link.speaks():
+		c.ending = &cause
+		c.link.terminate(cause.Result.Message)
+	case c.state == CallPending || c.state == CallUp && !c.link.speaks():
 		c.tunnel.step(tunnel.CloseCall{Session: c.ID, Cause: cause})
 	}
 }
@@ -204,7 +211,12 @@ func (c *Call) bridgeEnded(exit pppbridge.Exit) {
 		return
 	}
 	c.log.WithField("exit", exit.Text).Info("PPP ended")
-	c.close(tunnel.Cause{Result: exit.Result, PPP: exit.PPP})
+	cause := tunnel.Cause{Result: exit.Result, PPP: exit.PPP}
+	if c.ending != nil {
+		cause = *c.ending
+		cause.PPP = exit.PPP
+	}
+	c.close(cause)
 }
 
 // finish is the very end of a call.

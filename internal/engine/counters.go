@@ -67,8 +67,7 @@ func (c Counter) String() string {
 // counters are written by readers and shards and read by anybody.
 type counters [numCounters]atomic.Uint64
 
-func (c *counters) inc(n Counter)           { c[n].Add(1) }
-func (c *counters) add(n Counter, d uint64) { c[n].Add(d) }
+func (c *counters) inc(n Counter) { c[n].Add(1) }
 
 // byName is a copy for people and programs.
 func (c *counters) byName() map[string]uint64 {

@@ -5,15 +5,26 @@ import (
 	"time"
 
 	"adit/pppbridge"
+	"adit/proto/l2tp"
+	"adit/proto/ppp"
+	"adit/proto/tunnel"
 )
 
 // link is the PPP of a call whose bridge speaks it itself, as the shard steps
 // it. The shard owns it; it is the bridge's pppbridge.Owner.
 type link struct {
 	shard    *shard
+	call     *Call
 	bridge   pppbridge.Stepper // nil before Open has returned and after the exit
+	waitTo   time.Time         // begin then, or with the peer's first frame; zero: has begun
 	deadline deadline[*link]
 }
+
+// politeness is how long a LAC lets the LNS speak first. Our ICCN and our first
+// frame leave at one instant, and an LNS may take the frame before it has dealt
+// with the ICCN: then the frame is lost, and the next one goes three seconds
+// later.
+const politeness = 500 * time.Millisecond
 
 // controlFrame is a PPP control frame on its way from a reader to its shard.
 type controlFrame struct {
@@ -21,23 +32,58 @@ type controlFrame struct {
 	frame []byte
 }
 
-func newLink(s *shard) *link {
-	l := &link{shard: s}
+func newLink(s *shard, c *Call) *link {
+	l := &link{shard: s, call: c}
 	l.deadline.owner = l
 	return l
 }
 
-// begin starts the negotiation on a bridge that was opened.
-func (l *link) begin(bridge pppbridge.Stepper) {
+// begin starts the negotiation on a bridge that was opened: at once, or politely.
+func (l *link) begin(bridge pppbridge.Stepper, politely bool) {
 	l.bridge = bridge
-	bridge.Begin(time.Now())
+	l.waitTo = time.Now()
+	if politely {
+		l.waitTo = l.waitTo.Add(politeness)
+		l.rearm()
+		return
+	}
+	l.speak(l.waitTo)
 	l.rearm()
+}
+
+// speak begins if that is still to be done.
+func (l *link) speak(now time.Time) {
+	if !l.waitTo.IsZero() {
+		l.waitTo = time.Time{}
+		l.bridge.Begin(now)
+	}
 }
 
 // end takes the link off the loop: its bridge is no more.
 func (l *link) end() {
 	l.bridge = nil
 	l.shard.links.set(&l.deadline, time.Time{})
+}
+
+// speaks says whether there is a bridge that speaks PPP itself.
+func (l *link) speaks() bool { return l != nil && l.bridge != nil }
+
+// terminate ends PPP in good order.
+func (l *link) terminate(reason string) {
+	l.bridge.Terminate(time.Now(), reason)
+	l.rearm()
+}
+
+// LinkUp is pppbridge.Owner. A LAC with an asynchronous line has to know what the
+// peer needs escaped.
+//
+// RFC 2661 section 6.14: "The Set-Link-Info message is an L2TP control message
+// sent by the LNS to the LAC to set PPP-negotiated options."
+func (l *link) LinkUp(agreed ppp.Link) {
+	c := l.call
+	if c.LNS && c.Params.FramingType&l2tp.FramingAsync != 0 {
+		c.tunnel.step(tunnel.SetLinkInfo{Session: c.ID, SendACCM: agreed.PeerACCM, RecvACCM: agreed.LocalACCM})
+	}
 }
 
 // Control is pppbridge.Owner.
@@ -63,13 +109,18 @@ func (l *link) Post(f func(now time.Time)) bool {
 // bridge ended comes to nothing.
 func (l *link) receive(now time.Time, frame []byte) {
 	if l.bridge != nil {
+		l.speak(now)
 		l.bridge.Control(now, frame)
 		l.rearm()
 	}
 }
 
 func (l *link) rearm() {
-	if l.bridge != nil {
+	switch {
+	case l.bridge == nil:
+	case !l.waitTo.IsZero():
+		l.shard.links.set(&l.deadline, l.waitTo)
+	default:
 		l.shard.links.set(&l.deadline, l.bridge.Deadline())
 	}
 }
@@ -95,7 +146,10 @@ func (s *shard) expireLinks(now time.Time) {
 			return
 		}
 		if l.bridge != nil {
-			l.bridge.Tick(now)
+			if l.waitTo.IsZero() {
+				l.bridge.Tick(now)
+			}
+			l.speak(now)
 			l.rearm()
 		}
 	}

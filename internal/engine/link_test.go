@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"adit/pppbridge"
+	"adit/proto/l2tp"
+	"adit/proto/ppp"
+	"adit/proto/tunnel"
 )
 
 // fakeStepper is a bridge that speaks PPP itself, as far as its owner sees.
@@ -51,6 +54,12 @@ func (f *fakeStepper) Tick(now time.Time) {
 }
 
 func (f *fakeStepper) Deadline() time.Time { return f.at }
+
+// Terminate ends a second later, when the peer has answered.
+func (f *fakeStepper) Terminate(now time.Time, reason string) {
+	f.note(now, "terminate: %s", reason)
+	time.AfterFunc(time.Second, func() { f.exit(pppbridge.Exit{Text: reason, PPP: &l2tp.PPPDisconnect{Code: 3}}) })
+}
 
 // Deliver hands the frame to the owner, as the reader's goroutine does.
 func (f *fakeStepper) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
@@ -106,7 +115,7 @@ func TestLinkIsStepped(t *testing.T) {
 func TestFullPPPInboxIsCounted(t *testing.T) {
 	e, err := newEngine(Options{Limits: lavish, Rand: newChance(1)}) // not started: nobody empties
 	must(t, err)
-	l := newLink(e.shards[0])
+	l := newLink(e.shards[0], nil)
 	taken := 0
 	for range framesSize + 5 {
 		if l.Control([]byte("frame")) {
@@ -115,5 +124,103 @@ func TestFullPPPInboxIsCounted(t *testing.T) {
 	}
 	if got := e.counters[DropPPPInbox].Load(); got != 5 || taken != framesSize {
 		t.Errorf("%d frames were taken, drop_ppp_inbox is %d", taken, got)
+	}
+}
+
+// TestLACLetsTheLNSSpeakFirst: the LAC begins with the first frame of the LNS, or
+// half a second after the call is up.
+func TestLACLetsTheLNSSpeakFirst(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		frame bool
+		want  []string
+	}{
+		{"the LNS speaks", true, []string{"0s begin", "0s frame", "3s tick"}},
+		{"the LNS is silent", false, []string{"0s begin", "3s tick"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, lac, lns := pair(t)
+				lac.dial(t, lnsAddr, nil)
+				start := time.Now()
+				c := lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Builtin}})
+				synctest.Wait()
+				f := lac.bridges.list()[0].stepper
+				after := politeness
+				if test.frame {
+					after = 200 * time.Millisecond
+					time.Sleep(after)
+					lac.port.dispatch(time.Now(), frame(lac.role.tunnel(0).ID(), c.ID, -1, "frame"), lnsAddr, lacAddr.Addr())
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := f.lines(); !slices.Equal(got, test.want) || f.began.Sub(start) != after {
+					t.Errorf("it began after %v, not %v; the link was stepped %q, want %q", f.began.Sub(start), after, got, test.want)
+				}
+				closePair(lac, lns)
+			})
+		})
+	}
+}
+
+// TestPPPEndsBeforeTheCall: who closes a call whose PPP is ours has PPP end in
+// good order first; the CDN that follows has both causes.
+func TestPPPEndsBeforeTheCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lac, lns, _, f := oneStepper(t)
+		var call *Call
+		lns.do(func(s *shard) {
+			for _, tu := range s.tunnels {
+				for _, c := range tu.calls {
+					call = c
+				}
+			}
+		})
+		call.Close(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative, Message: "by the operator"}})
+		call.Close(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNBusy}}) // the first one counts
+		time.Sleep(time.Second / 2)
+		synctest.Wait()
+		if got := lac.role.got(); got.callsDown != 0 {
+			t.Error("the call ended before PPP")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		causes := lac.role.causes()
+		if len(causes) != 1 || causes[0].Result.Result != l2tp.CDNAdministrative || causes[0].Result.Message != "by the operator" ||
+			causes[0].PPP == nil || causes[0].PPP.Code != 3 {
+			t.Errorf("the call ended with %+v", causes)
+		}
+		if got := f.lines(); !slices.Contains(got, "0s terminate: by the operator") || len(got) != 2 {
+			t.Errorf("the link was stepped %q", got)
+		}
+		closePair(lac, lns)
+	})
+}
+
+// RFC 2661 section 6.14, for a LAC whose line is asynchronous, and no other.
+func TestSLITellsWhatLCPAgreedOn(t *testing.T) {
+	for _, framing := range []l2tp.FramingType{l2tp.FramingAsync, l2tp.FramingSync} {
+		synctest.Test(t, func(t *testing.T) {
+			n, lac, lns := pair(t)
+			lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Builtin}} }
+			lac.dial(t, lnsAddr, nil)
+			call := incoming()
+			call.FramingType = framing
+			lac.role.tunnel(0).PlaceCall(call, lac.role.newCallSpec())
+			synctest.Wait()
+			f := lns.bridges.list()[0].stepper
+			f.spec.Owner.Post(func(time.Time) { f.spec.Owner.LinkUp(ppp.Link{PeerACCM: 0xa0000, LocalACCM: 7}) })
+			time.Sleep(time.Second)
+			synctest.Wait()
+			slis := n.sentBy(lnsAddr, l2tp.TypeSLI)
+			b := lac.bridges.list()[0]
+			if framing == l2tp.FramingSync && len(slis) != 0 {
+				t.Errorf("%d SLIs for a synchronous line", len(slis))
+			}
+			if framing == l2tp.FramingAsync && (len(slis) != 1 || b.accm != [2]uint32{0xa0000, 7}) {
+				t.Errorf("%d SLIs; the LAC's bridge was told %x", len(slis), b.accm)
+			}
+			closePair(lac, lns)
+		})
 	}
 }

@@ -97,7 +97,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 		}),
 	}
 	d.deadline.owner = d
-	l := newLink(t.shard)
+	l := newLink(t.shard, c)
 	spec.Owner = l
 	bridge, err := e.bridges.Open(spec, d, func(exit pppbridge.Exit) {
 		t.shard.post(func() {
@@ -112,7 +112,8 @@ func (t *Tunnel) startBridge(c *Call) error {
 	d.bridge, c.bridge, c.data = bridge, bridge, d
 	t.slot.set(c.ID, d)
 	if s, ok := bridge.(pppbridge.Stepper); ok {
-		l.begin(s)
+		c.link = l
+		l.begin(s, !c.LNS)
 	}
 	return nil
 }
