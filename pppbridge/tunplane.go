@@ -216,11 +216,15 @@ func (p *tunPlane) closeQueues() {
 func (p *tunPlane) close() {
 	p.setting.Lock()
 	defer p.setting.Unlock()
-	if d := p.shared.Swap(nil); d != nil {
+	d := p.shared.Swap(nil)
+	if d != nil {
 		p.closeQueues()
+	}
+	// What the worker still has to take away is of the device.
+	p.work.close()
+	if d != nil {
 		d.release()
 	}
-	p.work.close()
 }
 
 // device is a TUN that is written to from many goroutines. Each of them holds
