@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"sync/atomic"
 	"time"
 
 	"adit/pppbridge"
@@ -17,6 +18,7 @@ type link struct {
 	call     *Call
 	bridge   pppbridge.Stepper // nil before Open has returned and after the exit
 	waitTo   time.Time         // begin then, or with the peer's first frame; zero: has begun
+	inInbox  atomic.Int32      // frames on their way to the shard
 	deadline deadline[*link]
 }
 
@@ -86,15 +88,22 @@ func (l *link) LinkUp(agreed ppp.Link) {
 	}
 }
 
+// linkFrames bounds what one link may have in the inbox of its shard, so that a
+// peer's flood of control frames costs nobody else's.
+const linkFrames = 64
+
 // Control is pppbridge.Owner.
 func (l *link) Control(frame []byte) bool {
-	select {
-	case l.shard.frames <- controlFrame{l, bytes.Clone(frame)}:
-		return true
-	default:
-		l.shard.engine.counters.inc(DropPPPInbox)
-		return false
+	if l.inInbox.Add(1) <= linkFrames {
+		select {
+		case l.shard.frames <- controlFrame{l, bytes.Clone(frame)}:
+			return true
+		default:
+		}
 	}
+	l.inInbox.Add(-1)
+	l.shard.engine.counters.inc(DropPPPInbox)
+	return false
 }
 
 // Post is pppbridge.Owner.
@@ -108,6 +117,7 @@ func (l *link) Post(f func(now time.Time)) bool {
 // receive steps the link with a control frame. One that was on its way when the
 // bridge ended comes to nothing.
 func (l *link) receive(now time.Time, frame []byte) {
+	l.inInbox.Add(-1)
 	if l.bridge != nil {
 		l.speak(now)
 		l.bridge.Control(now, frame)

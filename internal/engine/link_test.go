@@ -110,20 +110,34 @@ func TestLinkIsStepped(t *testing.T) {
 	})
 }
 
-// TestFullPPPInboxIsCounted: a flood of control frames fills the shard's inbox
-// for them and no more.
+// TestFullPPPInboxIsCounted: a flood of control frames of one peer takes its share
+// of the shard's inbox, floods of many fill it, and no more.
 func TestFullPPPInboxIsCounted(t *testing.T) {
 	e, err := newEngine(Options{Limits: lavish, Rand: newChance(1)}) // not started: nobody empties
 	must(t, err)
-	l := newLink(e.shards[0], nil)
-	taken := 0
-	for range framesSize + 5 {
-		if l.Control([]byte("frame")) {
-			taken++
+	flood := func(l *link, frames int) (taken int) {
+		for range frames {
+			if l.Control([]byte("frame")) {
+				taken++
+			}
 		}
+		return taken
 	}
-	if got := e.counters[DropPPPInbox].Load(); got != 5 || taken != framesSize {
-		t.Errorf("%d frames were taken, drop_ppp_inbox is %d", taken, got)
+	first := newLink(e.shards[0], nil)
+	if taken := flood(first, 1000); taken != linkFrames || e.counters[DropPPPInbox].Load() != 1000-linkFrames {
+		t.Errorf("%d frames of one peer were taken, drop_ppp_inbox is %d", taken, e.counters[DropPPPInbox].Load())
+	}
+	in := <-e.shards[0].frames
+	in.link.receive(time.Now(), in.frame)
+	if taken := flood(first, 5); taken != 1 {
+		t.Errorf("%d were taken where one had gone", taken)
+	}
+	taken := linkFrames
+	for range framesSize / linkFrames {
+		taken += flood(newLink(e.shards[0], nil), linkFrames)
+	}
+	if taken != framesSize {
+		t.Errorf("%d frames are in an inbox of %d", taken, framesSize)
 	}
 }
 
