@@ -67,6 +67,10 @@ type options struct {
 	withoutSessions bool
 }
 
+// endSignals end a run in good order: with them go namespaces and daemons. One of
+// them is the end of who reads the output.
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+
 func run() int {
 	var o options
 	flag.StringVar(&o.adit, "adit", "bin/adit", "the adit binary")
@@ -78,7 +82,7 @@ func run() int {
 	flag.BoolVar(&o.withoutTCP, "no-tcp", false, "leave TCP out")
 	flag.BoolVar(&o.withoutSessions, "no-memory", false, "leave the memory of 100,000 sessions out")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
 	return scenario.Main("bench", os.Stderr, func(t scenario.TB) {
 		r := o.run(ctx, t)

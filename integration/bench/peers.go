@@ -81,7 +81,7 @@ func (b *bench) startFloor() *server {
 	s := newServer("floor", n, "floor0")
 	s.peer = netip.AddrPortFrom(n.AddrA(), l2tpPort)
 	s.messageLen = headerLen
-	s.pid = b.runFloor(n.B, []int{b.measured}, floorOptions{listen: s.outer, peer: s.peer, tun: s.tun})
+	s.pid = b.runFloor(n.B, b.measured, floorOptions{listen: s.outer, peer: s.peer, tun: s.tun})
 	n.B.MustRun(b, "ip", "link", "set", s.tun, "up")
 	n.B.MustRun(b, "ip", "route", "add", innerPool.String(), "dev", s.tun)
 	addr := innerPool.Addr()
@@ -93,9 +93,9 @@ func (b *bench) startFloor() *server {
 }
 
 // runFloor starts the child and waits until its TUN is there.
-func (b *bench) runFloor(ns *scenario.NS, cpus []int, o floorOptions) (pid int) {
+func (b *bench) runFloor(ns *scenario.NS, cpu int, o floorOptions) (pid int) {
 	argv := append([]string{b.self}, o.args()...)
-	p := ns.Start(b, "floor-"+ns.Label, on(cpus, argv...)...)
+	p := ns.Start(b, "floor-"+ns.Label, on(cpu, argv...)...)
 	p.WaitLog(b, 10*time.Second, floorReady)
 	return p.Pid()
 }
@@ -105,7 +105,7 @@ func (b *bench) runFloor(ns *scenario.NS, cpus []int, o floorOptions) (pid int) 
 func (b *bench) startAdit() *server {
 	n := b.network()
 	s := newServer("adit", n, "adit0")
-	lns := b.runAdit(n.B, on([]int{b.measured}, b.adit), lnsDocument(n, b.sessions))
+	lns := b.runAdit(n.B, on(b.measured, b.adit), lnsDocument(n, b.sessions))
 	s.pid = lns.Pid()
 	b.dial(s, n)
 	return s
@@ -135,7 +135,7 @@ func (b *bench) startL2TPNS() *server {
 // know of them.
 func (b *bench) dial(s *server, n *scenario.Net) {
 	begin := time.Now()
-	lac := b.runAdit(n.A, on([]int{b.generator}, b.adit), lacDocument(n, b.sessions))
+	lac := b.runAdit(n.A, on(b.generator, b.adit), lacDocument(n, b.sessions))
 	var up []control.Session
 	lac.await(b, "sessions at "+s.name, func(ctx context.Context) (bool, error) {
 		st, err := lac.client.Status(ctx)

@@ -45,15 +45,8 @@ func pin(pid int, cpus ...int) error {
 	return nil
 }
 
-// on is argv of a program that starts on those processors, so that its runtime
-// finds only them.
-func on(cpus []int, argv ...string) []string {
-	list := ""
-	for i, c := range cpus {
-		if i > 0 {
-			list += ","
-		}
-		list += strconv.Itoa(c)
-	}
-	return append([]string{"taskset", "-c", list}, argv...)
+// on is argv of a program that starts on one processor, so that its runtime
+// finds only that.
+func on(cpu int, argv ...string) []string {
+	return append([]string{"taskset", "-c", strconv.Itoa(cpu)}, argv...)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"adit/integration/scenario"
 )
@@ -21,6 +23,7 @@ type tcpPath struct {
 	name     string
 	from, to *scenario.NS
 	addr     netip.Addr // of the far end, inside
+	cpus     [2]int     // of each end
 }
 
 // The other ways that TCP takes.
@@ -31,18 +34,15 @@ const (
 
 // tcp measures one TCP connection through a session between two adits, and the
 // same where the kernel merges nothing; through the floor at both ends, and
-// through bare calls for each packet. All processors are for all.
+// through bare calls for each packet. Each end has one processor, for its tunnel and its
+// TCP, as two small machines would.
 func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 	b.Logf("bench: TCP through a session")
-	cpus, err := processors()
-	if err != nil {
-		b.Fatalf("%v", err)
-	}
 	paths := []tcpPath{
-		b.aditPath("adit", on(cpus, b.adit)),
-		b.aditPath(unmerged, b.unmerging(on(cpus, b.adit)...)),
-		b.floorPath(cpus, "floor", false),
-		b.floorPath(cpus, oneByOne, true),
+		b.aditPath("adit", true),
+		b.aditPath(unmerged, false),
+		b.floorPath("floor", false),
+		b.floorPath(oneByOne, true),
 	}
 	seen := map[string][]float64{}
 	for range rounds {
@@ -67,19 +67,26 @@ func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 	b.Logf("%s", line)
 }
 
-// aditPath is a session between two adits, started by argv.
-func (b *bench) aditPath(name string, argv []string) tcpPath {
+// aditPath is a session between two adits.
+func (b *bench) aditPath(name string, merge bool) tcpPath {
 	n := scenario.NewNativeNet(b)
-	b.runAdit(n.B, argv, lnsDocument(n, 1))
-	lac := b.runAdit(n.A, argv, lacDocument(n, 1))
+	argv := func(cpu int) []string {
+		argv := on(cpu, b.adit)
+		if !merge {
+			argv = b.unmerging(argv...)
+		}
+		return argv
+	}
+	b.runAdit(n.B, argv(b.measured), lnsDocument(n, 1))
+	lac := b.runAdit(n.A, argv(b.generator), lacDocument(n, 1))
 	lac.await(b, "session for TCP", func(ctx context.Context) (bool, error) {
 		all, err := lac.client.Sessions(ctx)
 		return err == nil && len(all) == 1 && all[0].LocalAddress.IsValid(), err
 	})
-	return tcpPath{name, n.A, n.B, innerServer}
+	return tcpPath{name, n.A, n.B, innerServer, [2]int{b.generator, b.measured}}
 }
 
-func (b *bench) floorPath(cpus []int, name string, single bool) tcpPath {
+func (b *bench) floorPath(name string, single bool) tcpPath {
 	n := scenario.NewNativeNet(b)
 	at := func(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, l2tpPort) }
 	far := innerServer.Next()
@@ -87,75 +94,136 @@ func (b *bench) floorPath(cpus []int, name string, single bool) tcpPath {
 		ns          *scenario.NS
 		own, other  netip.Addr
 		here, there netip.Addr // inside
-	}{{n.A, n.AddrA(), n.AddrB(), far, innerServer}, {n.B, n.AddrB(), n.AddrA(), innerServer, far}} {
+		cpu         int
+	}{
+		{n.A, n.AddrA(), n.AddrB(), far, innerServer, b.generator},
+		{n.B, n.AddrB(), n.AddrA(), innerServer, far, b.measured},
+	} {
 		o := floorOptions{listen: at(e.own), peer: at(e.other), tun: "floor0", single: single}
-		b.runFloor(e.ns, cpus, o)
+		b.runFloor(e.ns, e.cpu, o)
 		// The MTU of adit's sessions.
 		e.ns.MustRun(b, "ip", "link", "set", o.tun, "mtu", "1400", "up")
 		e.ns.MustRun(b, "ip", "addr", "add", e.here.String(), "peer", e.there.String(), "dev", o.tun)
 	}
-	return tcpPath{name, n.A, n.B, innerServer}
+	return tcpPath{name, n.A, n.B, innerServer, [2]int{b.generator, b.measured}}
 }
 
-// transfer sends for a time and returns the bits a second that arrived.
+// transfer sends for a time and returns the bits a second that arrived. Each end
+// has the processor of its tunnel's end.
 func (p tcpPath) transfer() (bits float64, err error) {
-	var listener net.Listener
-	config := net.ListenConfig{}
-	config.SetMultipathTCP(false)
+	var listener, from, to int
 	if err = p.to.Do(func() (err error) {
-		listener, err = config.Listen(context.Background(), "tcp4", netip.AddrPortFrom(p.addr, 0).String())
+		listener, err = listenTCP(p.addr)
 		return err
 	}); err != nil {
 		return 0, err
 	}
-	defer listener.Close()
-	var from net.Conn
+	defer unix.Close(listener)
 	if err = p.from.Do(func() (err error) {
-		from, err = net.DialTimeout("tcp4", listener.Addr().String(), 5*time.Second)
+		from, err = dialTCP(listener)
 		return err
 	}); err != nil {
 		return 0, err
 	}
-	defer from.Close()
-	to, err := listener.Accept()
-	if err != nil {
-		return 0, err
+	defer unix.Close(from)
+	if to, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC); err != nil {
+		return 0, os.NewSyscallError("accept", err)
 	}
-	defer to.Close()
-	deadline := time.Now().Add(20 * tcpTime)
-	if err := errors.Join(from.SetDeadline(deadline), to.SetDeadline(deadline)); err != nil {
+	defer unix.Close(to)
+	if err := errors.Join(limitTCP(from), limitTCP(to)); err != nil {
 		return 0, err
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- fill(from) }()
+	go func() { sent <- onProcessor(p.cpus[0], func() error { return fill(from) }) }()
+	var n int64
 	begin := time.Now()
-	n, err := drain(to)
+	err = onProcessor(p.cpus[1], func() (err error) {
+		n, err = drain(to)
+		return err
+	})
 	elapsed := time.Since(begin).Seconds()
 	return float64(n) * 8 / elapsed, errors.Join(err, <-sent)
 }
 
+// onProcessor runs f on a thread of its own, which stays on one processor.
+func onProcessor(cpu int, f func() error) error {
+	done := make(chan error)
+	go func() {
+		// Never unlocked: the thread ends with the goroutine.
+		runtime.LockOSThread()
+		var set unix.CPUSet
+		set.Set(cpu)
+		err := unix.SchedSetaffinity(0, &set)
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// The sockets block, so that nothing but their threads has to wake up.
+
+func listenTCP(addr netip.Addr) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: addr.As4()})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	return fd, os.NewSyscallError("listen", err)
+}
+
+// dialTCP connects to a socket that listens, from the namespace of this thread.
+func dialTCP(listener int) (int, error) {
+	to, err := unix.Getsockname(listener)
+	if err != nil {
+		return -1, err
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err = limitTCP(fd); err == nil {
+		err = unix.Connect(fd, to)
+	}
+	return fd, os.NewSyscallError("connect", err)
+}
+
+// limitTCP ends a call that hangs.
+func limitTCP(fd int) error {
+	tv := unix.NsecToTimeval(int64(10 * time.Second))
+	return errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv))
+}
+
+// tcpBlock is what one call writes or reads at most.
+const tcpBlock = 256 << 10
+
 // fill writes until the time is over.
-func fill(c net.Conn) error {
-	block := make([]byte, 256<<10)
+func fill(fd int) error {
+	block := make([]byte, tcpBlock)
 	for begin := time.Now(); time.Since(begin) < tcpTime; {
-		if _, err := c.Write(block); err != nil {
-			return err
+		if _, err := unix.Write(fd, block); err != nil && err != unix.EINTR {
+			return os.NewSyscallError("write", err)
 		}
 	}
-	return c.(*net.TCPConn).CloseWrite()
+	return os.NewSyscallError("shutdown", unix.Shutdown(fd, unix.SHUT_WR))
 }
 
 // drain reads to the end.
-func drain(c net.Conn) (n int64, err error) {
-	block := make([]byte, 256<<10)
+func drain(fd int) (n int64, err error) {
+	block := make([]byte, tcpBlock)
 	for {
-		m, err := c.Read(block)
-		n += int64(m)
-		if errors.Is(err, io.EOF) {
+		m, err := unix.Read(fd, block)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, os.NewSyscallError("read", err)
+		case m == 0:
 			return n, nil
 		}
-		if err != nil {
-			return n, err
-		}
+		n += int64(max(m, 0))
 	}
 }
