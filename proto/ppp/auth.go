@@ -14,6 +14,9 @@ type authHost interface {
 	// nextNumber returns the number of an Authenticate action, which no other of
 	// this link has had.
 	nextNumber() uint32
+	// another counts an attempt of the peer that was refused, of all those on this
+	// link, and says whether it may have one more.
+	another() bool
 	// authenticated says that the peer has shown who it is, answered that the
 	// peer has accepted us. Each is called once: what comes later only renews it.
 	authenticated(now time.Time, v Verdict)
@@ -22,9 +25,9 @@ type authHost interface {
 	fail(now time.Time, c Cause, text string)
 	// malformed counts a packet that was dropped for what is in it.
 	malformed()
-	// outstanding says whether value is a challenge to which we wait for the
-	// answer of the peer of this same link.
-	outstanding(value []byte) bool
+	// outstanding says whether in data there is a challenge to which we wait for
+	// the answer of the peer of this same link.
+	outstanding(data []byte) bool
 }
 
 // Where Config says nothing.
@@ -71,17 +74,18 @@ func (s authState) String() string {
 // the agreement of LCP that demanded it: the peer may repeat itself after it
 // was let in, because our answer was lost, and may be asked again.
 type authenticator struct {
-	host     authHost
-	cfg      *Config
-	x        *authExchange // what an exchange needs; nil in authOpen
-	due      time.Time     // of a retransmission or a re-challenge; zero: none
-	user     string        // as the peer showed first; its later answers must agree
-	number   uint32        // of the last Authenticate
-	method   Method
-	state    authState
-	in       bool // the peer was let in, and is asked again
-	attempts uint8
-	id       uint8 // Identifier of what we sent last, for PAP of what the peer did
+	host    authHost
+	cfg     *Config
+	x       *authExchange // what an exchange needs; nil in authOpen
+	due     time.Time     // of a retransmission or a re-challenge; zero: none
+	user    string        // as the peer showed first; its later answers must agree
+	number  uint32        // of the last Authenticate
+	method  Method
+	state   authState
+	in      bool  // the peer was let in, and is asked again
+	named   bool  // user is set
+	resumed bool  // the exchange was the LAC's
+	id      uint8 // Identifier of what we sent last, for PAP of what the peer did
 	// proof is the authenticator response of MS-CHAPv2's Success, for its
 	// repetition.
 	proof    [mschapProofLen]byte
@@ -95,8 +99,17 @@ type authExchange struct {
 	password  []byte    // PAP
 	challenge []byte    // CHAP: the outstanding one
 	request   []byte    // EAP: the outstanding one
-	refusal   []byte    // what the last refused attempt was answered
+	refusal   []byte    // what the last refused attempt of it was answered
 	state     any       // EAP: of the last Verdict
+}
+
+// outstanding returns the octets of which the peer is to show the hash.
+func (x *authExchange) outstanding() []byte {
+	if r := x.request; len(r) > packetHeaderLen && r[packetHeaderLen] == eapMD5Challenge {
+		value, _, _ := counted(r[packetHeaderLen+1:])
+		return value
+	}
+	return x.challenge
 }
 
 // makeAuthenticator returns an authenticator by a method.
@@ -213,7 +226,7 @@ func (a *authenticator) verdict(now time.Time, ev Authenticated) {
 	if v.User == "" {
 		v.User = a.x.name
 	}
-	if v.Accept && a.in && v.User != a.user {
+	if v.Accept && a.named && v.User != a.user {
 		v = Verdict{Message: "not the name of before"}
 	}
 	switch a.method {
@@ -229,21 +242,28 @@ func (a *authenticator) verdict(now time.Time, ev Authenticated) {
 // accept lets the peer in. Its answer is on the way already.
 func (a *authenticator) accept(now time.Time, v Verdict) {
 	first := !a.in
-	a.in, a.x, a.state, a.attempts = true, nil, authOpen, 0
+	a.in, a.x, a.state = true, nil, authOpen
 	a.due = time.Time{}
 	if a.cfg.Rechallenge > 0 && a.method != MethodPAP {
 		a.due = now.Add(a.cfg.Rechallenge)
 	}
 	if first {
-		a.user = v.User
+		a.user, a.named = v.User, true
 		a.host.authenticated(now, v)
 	}
 }
 
+// resume goes on after an exchange of the LAC with the peer, whose answer had this
+// Identifier: the peer is let in, and may repeat itself because it did not hear so.
+func (a *authenticator) resume(now time.Time, id uint8, v Verdict) {
+	a.id, a.resumed = id, true
+	a.keepProof(v.Message)
+	a.accept(now, v)
+}
+
 // another counts an attempt that failed and says whether there may be one more.
 func (a *authenticator) another(retry bool) bool {
-	a.attempts++
-	return retry && int(a.attempts) < cmp.Or(a.cfg.AuthAttempts, authAttempts)
+	return a.host.another() && retry
 }
 
 // refuse ends the link of a peer that did not show who it is.

@@ -2,6 +2,7 @@ package ppp
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"testing"
@@ -24,6 +25,8 @@ type fakeHost struct {
 	failed   int
 	bad      int // malformed
 	number   uint32
+	cfg      *Config
+	refused  int
 	next     byte   // random octets count up from here
 	ours     []byte // outstanding
 }
@@ -40,7 +43,11 @@ func (h *fakeHost) random(n int) []byte {
 	}
 	return b
 }
-func (h *fakeHost) nextNumber() uint32                     { h.number++; return h.number }
+func (h *fakeHost) nextNumber() uint32 { h.number++; return h.number }
+func (h *fakeHost) another() bool {
+	h.refused++
+	return h.refused < cmp.Or(h.cfg.AuthAttempts, authAttempts)
+}
 func (h *fakeHost) authenticated(_ time.Time, v Verdict)   { h.let = append(h.let, v) }
 func (h *fakeHost) answered(time.Time)                     { h.accepted++ }
 func (h *fakeHost) malformed()                             { h.bad++ }
@@ -91,7 +98,7 @@ func (h *fakeHost) wantAsked(t *testing.T, n int) Authenticate {
 // newTestAuthenticator returns a started authenticator. Its Identifier begins at
 // 0x10 and its challenges count up.
 func newTestAuthenticator(m Method, cfg *Config) (*fakeHost, *authenticator) {
-	h := &fakeHost{next: 0x10}
+	h := &fakeHost{next: 0x10, cfg: cfg}
 	a := makeAuthenticator(h, cfg, m)
 	a.start(authStart)
 	return h, a

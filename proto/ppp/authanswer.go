@@ -23,11 +23,11 @@ type answerer struct {
 
 // answer is one exchange.
 type answer struct {
-	end    time.Time // AuthTimeout
-	packet []byte    // what we sent last; nil: nothing
-	state  any       // MS-CHAPv2: of Secrets.Respond
-	first  uint8     // PAP: Identifier of the first request
-	method bool      // EAP: a response to a method was sent, other than a Nak
+	end    time.Time   // AuthTimeout
+	packet []byte      // what we sent last; nil: nothing
+	chap   []chapReply // CHAP: the responses to which there may be a reply yet
+	first  uint8       // PAP: Identifier of the first request
+	method bool        // EAP: a response to a method was sent, other than a Nak
 }
 
 // makeAnswerer returns an answerer by a method.
@@ -100,14 +100,7 @@ func (w *answerer) tick(now time.Time) {
 		w.sendPAP(now)
 		return
 	}
-	w.repeat(now)
-}
-
-// repeat sends the last response again, and does so until the peer says what it
-// makes of it.
-func (w *answerer) repeat(now time.Time) {
-	w.due = now.Add(cmp.Or(w.cfg.RestartTimer, authRestartTimer))
-	w.host.send(w.method.protocol(), w.x.packet)
+	w.repeatCHAP(now)
 }
 
 // timeout ends an exchange that took too long. The peer that has accepted us

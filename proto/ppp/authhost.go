@@ -2,9 +2,17 @@ package ppp
 
 import "bytes"
 
-// newAuthenticator returns what has the peer of e show who it is by a method.
+// minReflected is how long a challenge of ours is that we know again, in octets:
+// a shorter one may come by chance. Our own have 16.
+const minReflected = 8
+
+// newAuthenticator returns what has the peer of e show who it is by a method. A
+// peer that has shown it before, by an earlier agreement of LCP, has to be the
+// same.
 func newAuthenticator(e *Endpoint, m Method) *authenticator {
-	return makeAuthenticator(endpointHost{e}, e.cfg, m)
+	a := makeAuthenticator(endpointHost{e}, e.cfg, m)
+	a.user, a.named = e.user, e.has(flagIdentified)
+	return a
 }
 
 // newAnswerer returns what shows the peer of e who we are by a method.
@@ -23,8 +31,12 @@ func (h endpointHost) nextNumber() uint32 {
 	return h.number
 }
 
-// outstanding says whether value is the challenge that our authenticator waits
-// to see answered.
-func (h endpointHost) outstanding(value []byte) bool {
-	return h.auth != nil && h.auth.x != nil && bytes.Equal(h.auth.x.challenge, value)
+// outstanding says whether data has in it the challenge that our authenticator
+// waits to see answered.
+func (h endpointHost) outstanding(data []byte) bool {
+	if h.auth == nil || h.auth.x == nil {
+		return false
+	}
+	c := h.auth.x.outstanding()
+	return len(c) >= minReflected && bytes.Contains(data, c)
 }

@@ -39,7 +39,7 @@ func newAuthLink(m Method, bad float64) *authLink {
 		name: "user", password: "word",
 		eap: func(q []byte) []byte { return authPacket(eapResponse, q[1], []byte{4, q[1]}) },
 	}}
-	l.hosts = [2]*fakeHost{{next: 0x10}, {next: 0x80}}
+	l.hosts = [2]*fakeHost{{next: 0x10, cfg: cfg}, {next: 0x80, cfg: theirs}}
 	l.auth, l.answer = makeAuthenticator(l.hosts[0], cfg, m), makeAnswerer(l.hosts[1], theirs, m)
 	return l
 }

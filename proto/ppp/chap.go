@@ -58,8 +58,14 @@ func (a *authenticator) receiveCHAP(now time.Time, p Packet) {
 	}
 	switch a.state {
 	case authOpen:
-		if p.Identifier == a.id {
+		switch {
+		case p.Identifier == a.id:
 			a.host.send(ProtocolCHAP, authPacket(chapSuccess, a.id, []byte(a.proofText())))
+		case a.resumed:
+			// It answers another challenge of the LAC's than the one that we were
+			// told of, and waits for a word about that: it is asked, once more.
+			a.resumed = false
+			a.begin(now)
 		}
 	case authWaiting:
 		if r := a.x.refusal; r != nil && r[1] == p.Identifier {

@@ -16,6 +16,11 @@ type Config struct {
 	// that we send whatever the peer takes; 0: DefaultMRU.
 	MRU uint16
 
+	// Compress: ask the peer to send frames with their Protocol, Address and
+	// Control fields compressed, which who takes them must understand. What the
+	// peer itself asks for is acknowledged either way, and is in Link.
+	Compress bool
+
 	// Authenticate are the protocols by which the peer may show who it is, the
 	// one that we ask for first. Empty: the peer need not.
 	Authenticate []Method
@@ -47,7 +52,7 @@ type Config struct {
 	MaxTerminate  int           // 2
 	MaxFailure    int           // 5
 	AuthTimeout   time.Duration // from the begin of authentication to its end; 30 s
-	AuthAttempts  int           // of a peer in one link; 3
+	AuthAttempts  int           // of a peer in one link, however often LCP begins anew; 3
 	SetupTimeout  time.Duration // from Start until a network protocol is up; 60 s
 	MaxSetupParts int           // frames that a link may take to come up; 0: 256
 

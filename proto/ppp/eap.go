@@ -19,6 +19,7 @@ const (
 	eapIdentity     = 1
 	eapNotification = 2
 	eapNak          = 3
+	eapMD5Challenge = 4 // RFC 3748 section 5.4
 	eapExpanded     = 254
 )
 

@@ -25,6 +25,10 @@ func (w *answerer) receiveEAPRequest(now time.Time, packet []byte, p Packet) {
 		}
 		return
 	}
+	if w.host.outstanding(packet) {
+		w.fail(now, CauseOurAuthRefused, "the peer's challenge is our own: it is not answered")
+		return
+	}
 	if w.x == nil {
 		w.begin(now)
 	}

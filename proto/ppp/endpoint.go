@@ -17,8 +17,8 @@ type Endpoint struct {
 
 	own     compactGrant // what New was given
 	granted compactGrant // with the verdict over it
-	user    string
-	ident   string // from the peer's Identification
+	user    string       // of flagIdentified
+	ident   string       // from the peer's Identification
 
 	auth   *authenticator // the peer has to show who it is; nil: it need not, or LCP is down
 	answer *answerer      // we have to
@@ -28,9 +28,9 @@ type Endpoint struct {
 	ipcp   ipcpLayer
 	ipv6cp ipv6cpLayer
 
-	setupAt, authAt, echoAt, sessionAt, reauthAt time.Duration // deadlines; 0: none
-	trafficAt                                    time.Duration
-	partsAt                                      time.Duration // begin of the count of parts
+	setupAt, authAt, echoAt, sessionAt time.Duration // deadlines; 0: none
+	trafficAt                          time.Duration
+	partsAt                            time.Duration // begin of the count of parts
 
 	count   Counters
 	text    string // for Finished
@@ -41,6 +41,7 @@ type Endpoint struct {
 	pending uint8   // Echo-Requests without answer
 	id      uint8   // of the last packet that is no Configure- or Terminate-Request
 	loops   uint8   // in a row
+	refused uint8   // attempts of the peer to show who it is, of all this link
 	phase   Phase
 	cause   Cause
 	up      [families]bool
@@ -58,7 +59,7 @@ const (
 	flagAnswered      // so did we
 	flagProxied       // LCP was taken over
 	flagNoEcho        // the peer rejected Echo-Requests
-	flagServed        // a network protocol was up
+	flagIdentified    // the peer was let in once; it stays who it was then
 	flagNoRandom      // Config.Rand failed
 )
 
@@ -110,7 +111,8 @@ func (e *Endpoint) Traffic(at time.Time) {
 }
 
 // Step gives the endpoint an event and returns what has to be done, in order.
-// The slice is the caller's.
+// The slice is the caller's. A now before that of an earlier Step counts as that
+// one: time does not go back.
 func (e *Endpoint) Step(now time.Time, ev Event) []Action {
 	if e.has(flagFinished) {
 		return nil
@@ -119,7 +121,8 @@ func (e *Endpoint) Step(now time.Time, ev Event) []Action {
 		// The base lies a moment before, so that no time is zero, which says none.
 		e.base = now.Add(-1)
 	}
-	e.now = now.Sub(e.base)
+	e.now = max(e.now, now.Sub(e.base))
+	now = e.time()
 	switch ev := ev.(type) {
 	case Start:
 		e.start(ev.Proxy)
@@ -197,7 +200,7 @@ func (e *Endpoint) fail(_ time.Time, c Cause, text string) {
 // ending notes that from now on there is only the way to the end.
 func (e *Endpoint) ending() {
 	e.flags |= flagClosing
-	e.setupAt, e.authAt, e.echoAt, e.sessionAt, e.reauthAt = 0, 0, 0, 0, 0
+	e.setupAt, e.authAt, e.echoAt, e.sessionAt = 0, 0, 0, 0
 	e.phase = PhaseTerminate
 }
 

@@ -32,6 +32,7 @@ type watch struct {
 	up       [families]bool
 	let      bool
 	asked    uint32
+	current  uint32 // the same, if LCP's agreement is still the one that asked
 	finished bool
 	last     []byte // frame sent
 }
@@ -41,7 +42,7 @@ func (w *watch) step(ev Event) {
 	if len(acts) > 12 {
 		w.t.Fatalf("%d actions on %T", len(acts), ev)
 	}
-	if v, ok := ev.(Authenticated); ok && v.Verdict.Accept {
+	if v, ok := ev.(Authenticated); ok && v.Verdict.Accept && v.Number == w.current && v.Number != 0 {
 		w.let = true
 	}
 	for _, a := range acts {
@@ -57,9 +58,9 @@ func (w *watch) step(ev Event) {
 			}
 			w.last = a.Frame
 		case LinkUp:
-			w.let = false
+			w.let, w.current = false, 0
 		case Authenticate:
-			w.asked = a.Number
+			w.asked, w.current = a.Number, a.Number
 		case NetworkUp:
 			if w.up[a.Family] || len(w.cfg.Authenticate) > 0 && !w.let {
 				w.t.Fatalf("%s", show(a))

@@ -91,7 +91,7 @@ func TestIPCPInsists(t *testing.T) {
 // clientBench is a client with LCP open that asks for all.
 func clientBench(t *testing.T) *bench {
 	t.Helper()
-	b := newBench(t, &Config{IPv4: true, RequestDNS: true, RequestWINS: true}, Grant{})
+	b := newBench(t, &Config{Compress: true, IPv4: true, RequestDNS: true, RequestWINS: true}, Grant{})
 	b.step(Start{})
 	b.recv(lcpHead + "02 01 0014 0206 00000000 0506 01020304 0702 0802")
 	b.recv(lcpHead + "01 07 000a 0506 aabbccdd")
@@ -149,7 +149,7 @@ func TestEndlessNak(t *testing.T) {
 // without the universal bit.
 func ipv6Bench(t *testing.T, g Grant) *bench {
 	t.Helper()
-	b := newBench(t, &Config{IPv6: true}, g)
+	b := newBench(t, &Config{Compress: true, IPv6: true}, g)
 	b.step(Start{})
 	b.recv(lcpHead + "02 01 0014 0206 00000000 0506 01020304 0702 0802")
 	b.recv(lcpHead + "01 07 000a 0506 aabbccdd")

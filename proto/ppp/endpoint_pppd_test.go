@@ -10,7 +10,7 @@ import (
 // asks for VJ compression, CCP and two name servers where there is one, and gives
 // both of its networks up in the end, because its machine has no interface.
 func TestPppdByPAP(t *testing.T) {
-	cfg := &Config{Name: "lns", Authenticate: []Method{MethodEAP, MethodPAP}, IPv4: true, IPv6: true}
+	cfg := &Config{Name: "lns", Compress: true, Authenticate: []Method{MethodEAP, MethodPAP}, IPv4: true, IPv6: true}
 	b := newBench(t, cfg, Grant{Local: lnsAddr, Peer: clientAddr, DNS: [2]netip.Addr{dnsAddr}})
 	b.step(Start{})
 	b.want(lcpHead + "01 01 0018 0206 00000000 0304 c227 0506 01020304 0702 0802")
@@ -56,7 +56,7 @@ func TestPppdByPAP(t *testing.T) {
 // The same pppd as the server of our client: 10.9.0.1 gives 10.9.0.2, and its one
 // name server for both.
 func TestPppdServes(t *testing.T) {
-	b := newBench(t, &Config{IPv4: true, RequestDNS: true}, Grant{})
+	b := newBench(t, &Config{Compress: true, IPv4: true, RequestDNS: true}, Grant{})
 	b.step(Start{})
 	b.want("ff03c021010100140206000000000506 01020304 07020802")
 	b.recv("ff03c021010100140206000000000506cf04da1707020802")

@@ -30,7 +30,7 @@ func proxyOf(t *testing.T) *Proxy {
 // proxyBench starts an LNS on what a LAC negotiated.
 func proxyBench(t *testing.T, change func(*Config, *Proxy)) *bench {
 	t.Helper()
-	cfg := &Config{Name: "lns", Authenticate: []Method{MethodMSCHAPv2, MethodCHAP, MethodPAP}, IPv4: true}
+	cfg := &Config{Name: "lns", Compress: true, Authenticate: []Method{MethodMSCHAPv2, MethodCHAP, MethodPAP}, IPv4: true}
 	p := proxyOf(t)
 	if change != nil {
 		change(cfg, p)
@@ -57,17 +57,36 @@ func TestProxyTakenOver(t *testing.T) {
 	// The LAC's Magic-Number is ours.
 	b.recv(lcpHead + "09 55 0008 11223344")
 	b.want(lcpHead + "0a 55 0008 a1a2a3a4")
+	// It did not hear that it is in: RFC 1994 section 4.1, "any Response packets
+	// received having the current Challenge Identifier MUST return the same reply
+	// Code previously returned".
+	const again = "10 00112233445566778899aabbccddeeff 626f62406578616d706c652e6e6574"
+	for range 3 {
+		b.recv(chapHead + "02 33 0024 " + again)
+		b.want(chapHead + "03 33 0004")
+	}
+	// Or it answered another challenge of the LAC's than the last that we know of.
+	b.recv(chapHead + "02 34 0024 " + again)
+	b.want(chapHead + "01 34 0018 10 0102030405060708090a0b0c0d0e0f10 6c6e73")
+	b.recv(chapHead + "02 34 0024 " + again)
+	b.want("Authenticate 2 name=bob@example.net proxied=false")
+	b.step(Authenticated{Number: 2, Verdict: Verdict{Accept: true}})
+	b.want(chapHead + "03 34 0004")
+	b.recv(chapHead + "02 35 0024 " + again)
+	b.want()
 	// The peer negotiates anew: so do we, and it has to show who it is, to us.
 	b.recv(lcpHead + "01 21 000a 0506 11223344")
 	b.want("NetworkDown IPv4",
-		lcpHead+"01 01 0019 0206 00000000 0305 c22381 0506 01020304 0702 0802", lcpHead+"02 21 000a 0506 11223344")
-	b.recv(lcpHead + "02 01 0019 0206 00000000 0305 c22381 0506 01020304 0702 0802")
+		lcpHead+"01 01 0019 0206 00000000 0305 c22381 0506 11121314 0702 0802", lcpHead+"02 21 000a 0506 11223344")
+	b.recv(lcpHead + "02 01 0019 0206 00000000 0305 c22381 0506 11121314 0702 0802")
 	b.want("LinkUp {PeerMRU:1500 LocalMRU:1500 PeerACCM:4294967295 LocalACCM:0 PeerPFC:false PeerACFC:false Proxied:false}",
-		chapHead+"01 06 0018 10 060708090a0b0c0d0e0f101112131415 6c6e73")
+		chapHead+"01 16 0018 10 161718191a1b1c1d1e1f202122232425 6c6e73")
 }
 
 // PAP's answer goes under the Identifier of the peer's request too; a peer that
-// did not get it and asks again is judged again.
+// did not get it gets it again. RFC 1334 section 2.2.1: "the authenticator MUST
+// allow repeated Authenticate-Request packets after completing the Authentication
+// phase."
 func TestProxyPAP(t *testing.T) {
 	b := proxyBench(t, func(_ *Config, p *Proxy) {
 		p.LastSent = octetsOf(t, "0304 c023 0506 a1a2a3a4")
@@ -77,8 +96,6 @@ func TestProxyPAP(t *testing.T) {
 	b.step(Authenticated{Number: 1, Verdict: Verdict{Accept: true}})
 	b.want(papHead+"02 33 0005 00", ipcpHead+"01 01 000a 0306 0a000001")
 	b.recv(papHead + "01 34 0019 0f 626f62406578616d706c652e6e6574 04 776f7264")
-	b.want("Authenticate 1 name=bob@example.net proxied=false")
-	b.step(Authenticated{Number: 2, Verdict: Verdict{Accept: true}})
 	b.want(papHead + "02 34 0005 00")
 	b.wantPhase(PhaseNetwork)
 }
@@ -150,12 +167,12 @@ func TestProxyRechallenge(t *testing.T) {
 		b.wait(time.Hour - 1)
 		b.want()
 		b.wait(1)
-		b.want(chapHead + "01 02 0018 10 02030405060708090a0b0c0d0e0f1011 6c6e73")
-		b.step(Receive{Frame: packetFrame(ProtocolCHAP, chapResponse, 2, append(append([]byte{16}, make([]byte, 16)...), name...))})
+		b.want(chapHead + "01 34 0018 10 0102030405060708090a0b0c0d0e0f10 6c6e73")
+		b.step(Receive{Frame: packetFrame(ProtocolCHAP, chapResponse, 0x34, append(append([]byte{16}, make([]byte, 16)...), name...))})
 		b.want("Authenticate 2 name=" + name)
 		b.step(Authenticated{Number: 2, Verdict: Verdict{Accept: true}})
 		if name[0] == 'b' {
-			b.want(chapHead + "03 02 0004")
+			b.want(chapHead + "03 34 0004")
 			b.wantPhase(PhaseNetwork)
 		} else {
 			b.wantFinished(6*time.Second, CauseAuthFailed)

@@ -17,7 +17,7 @@ const (
 // Magic-Number is 01020304.
 func lnsBench(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
-	cfg := &Config{Name: "lns", MRU: 1400, Authenticate: []Method{MethodCHAP}, IPv4: true}
+	cfg := &Config{Name: "lns", MRU: 1400, Compress: true, Authenticate: []Method{MethodCHAP}, IPv4: true}
 	if change != nil {
 		change(cfg)
 	}

@@ -69,12 +69,12 @@ func (e *Endpoint) demand() {
 // Authentication phase."
 func (e *Endpoint) linkDown() {
 	e.auth, e.answer, e.proxy = nil, nil, nil
-	e.authAt, e.echoAt, e.reauthAt = 0, 0, 0
+	e.authAt, e.echoAt = 0, 0
 	e.flags &^= flagAuthenticated | flagAnswered | flagProxied
 	e.ncpGone(&e.ipcp)
 	e.ncpGone(&e.ipv6cp)
 	e.networksDown()
-	e.granted, e.user = e.own, ""
+	e.granted = e.own
 	if !e.has(flagClosing) {
 		e.phase = PhaseEstablish
 		e.count.Renegotiations++
@@ -82,18 +82,34 @@ func (e *Endpoint) linkDown() {
 }
 
 // authenticated takes the verdict that lets the peer in.
-func (e *Endpoint) authenticated(now time.Time, v Verdict) {
-	switch {
-	case e.has(flagClosing | flagFinished):
-	case !e.has(flagAuthenticated):
-		e.flags |= flagAuthenticated
-		e.user = v.User
-		e.granted = compact(v.Grant).over(e.own)
-		e.networkPhase()
-	case v.User != e.user:
-		// After the LAC's authentication, by our own.
-		e.fail(now, CauseAuthFailed, "the peer showed to be another than before")
+func (e *Endpoint) authenticated(_ time.Time, v Verdict) {
+	if e.has(flagClosing|flagFinished) || e.has(flagAuthenticated) {
+		return
 	}
+	e.flags |= flagAuthenticated | flagIdentified
+	e.user = v.User
+	e.granted = compact(v.Grant).over(e.own)
+	e.networkPhase()
+}
+
+// another counts an attempt of the peer to show who it is that was refused, and
+// says whether it may try again on this link. What was refused before LCP began
+// anew counts too, or else there would be no end to the passwords that a peer can
+// try. RFC 1334 section 2: "There is no protection from playback or repeated trial
+// and error attacks. The peer is in control of the frequency and timing of the
+// attempts."
+func (e *Endpoint) another() bool {
+	e.refused = saturate(e.refused)
+	return int(e.refused) < cmp.Or(e.cfg.AuthAttempts, authAttempts)
+}
+
+// hungUp returns why a link ended that the peer ended, with what it said: it may
+// be all that is seen of a peer that was refused and has no other password.
+func (e *Endpoint) hungUp(text string) (Cause, string) {
+	if e.refused > 0 && !e.has(flagIdentified) {
+		return CauseAuthFailed, "the peer failed to authenticate itself, and gave up; " + text
+	}
+	return CausePeerTerminated, text
 }
 
 // answered notes that the peer accepts us.

@@ -129,7 +129,7 @@ func (e *Endpoint) peerTerminates(p Packet) {
 	switch s := e.lcp.state; {
 	case e.has(flagClosing):
 	case s == stateOpened:
-		e.setCause(CausePeerTerminated, text)
+		e.setCause(e.hungUp(text))
 		e.ending()
 	case s.negotiating():
 		e.lcp.last, e.text = true, text
@@ -139,11 +139,6 @@ func (e *Endpoint) peerTerminates(p Packet) {
 
 // receiveAuth takes a packet of an authentication protocol.
 func (e *Endpoint) receiveAuth(now time.Time, p Protocol, info []byte) {
-	if e.auth == nil && e.proxied() && e.proxy == nil && p == e.lcp.ours.Auth.protocol() && fromClient(info) {
-		// The LAC asked, and the peer has something to say all the same: what it
-		// should have had as an answer may have been lost.
-		e.demand()
-	}
 	if e.auth != nil {
 		e.auth.receive(now, p, info)
 	}

@@ -34,11 +34,6 @@ func (e *Endpoint) limits(now time.Time) {
 		e.fail(now, CauseSessionTimeout, CauseSessionTimeout.String())
 	case due(e.idleAt()):
 		e.fail(now, CauseIdleTimeout, CauseIdleTimeout.String())
-	case due(e.reauthAt):
-		e.reauthAt = 0
-		if e.proxied() {
-			e.demand()
-		}
 	}
 }
 
@@ -59,7 +54,7 @@ func (e *Endpoint) Deadline() time.Time {
 	at := time.Duration(0)
 	for _, d := range [...]time.Duration{
 		e.lcp.due, e.ipcp.due, e.ipv6cp.due, e.authAt, e.setupAt, e.echoAt,
-		e.sessionAt, e.idleAt(), e.reauthAt,
+		e.sessionAt, e.idleAt(),
 	} {
 		if d != 0 && (at == 0 || d < at) {
 			at = d

@@ -19,9 +19,10 @@ type ipv6cpLayer struct {
 
 func (l *ipv6cpLayer) protocol() Protocol { return ProtocolIPv6CP }
 
-// reset asks for our identifier.
+// reset asks for our identifier. What was said to the peer's Configure-Request
+// that made us negotiate anew stands.
 func (l *ipv6cpLayer) reset(e *Endpoint) {
-	l.off, l.prompted, l.suggested = false, false, 0
+	l.off = false
 	if l.local = e.granted.localID; l.local == 0 {
 		l.local = e.newInterfaceID(e.granted.peerID)
 	}
@@ -99,7 +100,7 @@ func (l *ipv6cpLayer) judgeID(e *Endpoint, o Option, raw []byte, r *verdictOnOpt
 	v := binary.BigEndian.Uint64(o.Data)
 	g := e.granted.peerID
 	switch {
-	case v == 0 || v == l.local && !l.off:
+	case v == 0 || v == l.local:
 		r.suggest(raw, optionInterfaceID, octets8(l.suggest(e)))
 	case g != 0 && g != l.local && v != g && !r.convert:
 		l.suggested = g
@@ -122,16 +123,17 @@ func (l *ipv6cpLayer) suggest(e *Endpoint) uint64 {
 // RFC 5072 section 4.1: "In this case, a new Configure-Request MUST be sent with
 // the identifier value suggested in the last Configure-Nak from the peer. But if
 // the received interface identifier is equal to the one sent in the last
-// Configure-Nak, a new interface identifier MUST be chosen."
+// Configure-Nak, a new interface identifier MUST be chosen." So it is for one that
+// the peer has for itself.
 func (l *ipv6cpLayer) naked(e *Endpoint, o Option) {
 	if o.Type != optionInterfaceID || len(o.Data) != 8 || l.off {
 		return
 	}
-	if v := binary.BigEndian.Uint64(o.Data); v != 0 && v != l.suggested {
+	if v := binary.BigEndian.Uint64(o.Data); v != 0 && v != l.suggested && v != l.peer {
 		l.local = v
 		return
 	}
-	l.local = e.newInterfaceID(l.local)
+	l.local = e.newInterfaceID(l.peer)
 }
 
 // rejected drops the option.
@@ -145,6 +147,11 @@ func (l *ipv6cpLayer) rejected(_ *Endpoint, o Option) {
 	}
 }
 
-func (l *ipv6cpLayer) layerUp(e *Endpoint)       { e.networkUp(IPv6) }
+// layerUp lets packets flow.
+func (l *ipv6cpLayer) layerUp(e *Endpoint) {
+	l.prompted, l.suggested = false, 0
+	e.networkUp(IPv6)
+}
+
 func (l *ipv6cpLayer) layerDown(e *Endpoint)     { e.networkDown(IPv6) }
 func (l *ipv6cpLayer) layerFinished(e *Endpoint) { e.checkNetworks() }

@@ -47,8 +47,11 @@ func (l *lcpLayer) protocol() Protocol { return ProtocolLCP }
 
 // reset asks for everything again, with a new Magic-Number.
 func (l *lcpLayer) reset(e *Endpoint) {
-	l.ours = lcpOptions{MRU: e.cfg.mru(), PFC: true, ACFC: true, Magic: e.newMagic()}
-	l.offer = offerACCM | offerMagic | offerPFC | offerACFC
+	l.ours = lcpOptions{MRU: e.cfg.mru(), PFC: e.cfg.Compress, ACFC: e.cfg.Compress, Magic: e.newMagic()}
+	l.offer = offerACCM | offerMagic
+	if e.cfg.Compress {
+		l.offer |= offerPFC | offerACFC
+	}
 	if l.ours.MRU != DefaultMRU {
 		l.offer |= offerMRU
 	}
@@ -304,7 +307,7 @@ func (l *lcpLayer) layerFinished(e *Endpoint) {
 	case l.theirAuthOff:
 		e.setCause(CauseOurAuthRefused, CauseOurAuthRefused.String())
 	case l.last:
-		e.setCause(CausePeerTerminated, cmp.Or(e.text, CausePeerTerminated.String()))
+		e.setCause(e.hungUp(e.text))
 	default:
 		e.setCause(CauseLCPFailed, fmt.Sprintf("%s: no answer to %d Configure-Requests",
 			CauseLCPFailed, small(cmp.Or(e.cfg.MaxConfigure, maxConfigure))))

@@ -76,7 +76,10 @@ func pick[T comparable](to *T, v T) {
 
 // Network returns what the network protocols agreed on so far.
 func (e *Endpoint) Network() Network {
-	n := Network{Routes: e.granted.routes, User: e.user}
+	n := Network{Routes: e.granted.routes}
+	if e.has(flagAuthenticated) {
+		n.User = e.user
+	}
 	if e.up[IPv4] {
 		l := &e.ipcp
 		n.LocalIPv4, n.PeerIPv4 = l.local.addr(), l.peer.addr()
@@ -134,14 +137,10 @@ func (e *Endpoint) ncp(f Family) layer {
 func (e *Endpoint) networkUp(f Family) {
 	e.up[f] = true
 	e.setupAt = 0
-	if !e.has(flagServed) {
-		e.flags |= flagServed
-		if e.granted.session > 0 {
-			e.sessionAt = e.now + e.granted.session
-		}
-		if e.reauthAt == 0 && e.proxied() && e.cfg.Rechallenge > 0 && e.lcp.ours.Auth != MethodPAP {
-			e.reauthAt = e.now + e.cfg.Rechallenge
-		}
+	// The session began with the first network. What a later verdict says can
+	// shorten it, but a peer does not get more by negotiating anew.
+	if s := e.granted.session; s > 0 && (e.sessionAt == 0 || e.now+s < e.sessionAt) {
+		e.sessionAt = e.now + s
 	}
 	e.trafficAt = max(e.trafficAt, e.now)
 	e.act(NetworkUp{Family: f, Network: e.Network()})

@@ -2,6 +2,7 @@ package ppp
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -61,10 +62,10 @@ func (l *lcpLayer) adopt(e *Endpoint, list []byte) bool {
 			l.ours.Magic, ok = uint32Of(o)
 			l.offer |= offerMagic
 		case OptionPFC:
-			l.ours.PFC, ok = true, true
+			l.ours.PFC, ok = true, e.cfg.Compress
 			l.offer |= offerPFC
 		case OptionACFC:
-			l.ours.ACFC, ok = true, true
+			l.ours.ACFC, ok = true, e.cfg.Compress
 			l.offer |= offerACFC
 		}
 		if !ok {
@@ -75,11 +76,6 @@ func (l *lcpLayer) adopt(e *Endpoint, list []byte) bool {
 		return l.ours.Auth == 0 // a peer that was told to show who it is waits for an answer
 	}
 	return slices.Contains(e.cfg.Authenticate, l.ours.Auth)
-}
-
-// proxied says that the LAC's authentication was taken for ours, or may be.
-func (e *Endpoint) proxied() bool {
-	return e.has(flagProxied) && e.auth == nil && e.lcp.ours.Auth != 0
 }
 
 // askProxied has the owner decide about what the LAC heard from the peer. It says
@@ -109,7 +105,7 @@ func (e *Endpoint) askProxied() bool {
 
 // verdictOnProxy takes the decision about the LAC's authentication. A peer that
 // is let in gets the answer that it waits for, from us: the LAC left that to the
-// LNS. One that is not has to show us.
+// LNS. One that is not has to show us, if that was not the last of its attempts.
 func (e *Endpoint) verdictOnProxy(ev Authenticated) {
 	if ev.Number != e.proxy.number {
 		return
@@ -117,6 +113,10 @@ func (e *Endpoint) verdictOnProxy(ev Authenticated) {
 	p, v := e.proxy.p, ev.Verdict
 	e.proxy = nil
 	if !v.Accept {
+		if !e.another() {
+			e.fail(e.time(), CauseAuthFailed, fmt.Sprintf("the peer failed to authenticate itself to the LAC as %q", p.Name))
+			return
+		}
 		e.demand()
 		return
 	}
@@ -127,11 +127,6 @@ func (e *Endpoint) verdictOnProxy(ev Authenticated) {
 	} else {
 		e.send(ProtocolCHAP, authPacket(chapSuccess, p.ID, []byte(message)))
 	}
-	e.authenticated(e.time(), v)
-}
-
-// fromClient says whether a packet is one of who has to show who it is: PAP's
-// Authenticate-Request, or a Response.
-func fromClient(info []byte) bool {
-	return len(info) > 0 && (info[0] == papRequest || info[0] == chapResponse)
+	e.auth = newAuthenticator(e, p.Method)
+	e.auth.resume(e.time(), p.ID, v)
 }
