@@ -18,9 +18,13 @@ type authLink struct {
 	answer  *answerer
 	hosts   [2]*fakeHost // of the authenticator, of the answerer
 	flying  []flight
-	wrong   bool // the password is
-	judged  int  // requests that got their verdict
-	stopped bool // the line carries nothing any more
+	wrong   bool          // the password is
+	judged  int           // requests that got their verdict
+	stopped bool          // the line carries nothing any more
+	slow    time.Duration // the most that a packet takes besides
+	// overtaken counts the challenges that arrived after a later one.
+	overtaken int
+	latest    uint8
 }
 
 // flight is a packet, or a verdict, under way.
@@ -101,6 +105,12 @@ func (l *authLink) advance(now time.Time) {
 		case f.to == 0:
 			l.auth.receive(now, l.auth.method.protocol(), f.packet)
 		default:
+			if f.packet[0] == chapChallenge {
+				if int8(f.packet[1]-l.latest) < 0 {
+					l.overtaken++
+				}
+				l.latest = f.packet[1]
+			}
 			l.answer.receive(now, l.auth.method.protocol(), f.packet)
 		}
 		l.collect()
@@ -126,6 +136,9 @@ func (l *authLink) collect() {
 					// Less than the restart timer, whose meaning it is to be longer
 					// than a packet lives; a round trip may take longer.
 					delay += time.Duration(l.rand.IntN(2900)) * time.Millisecond
+				}
+				if l.slow > 0 {
+					delay += time.Duration(l.rand.Int64N(int64(l.slow)))
 				}
 				l.flying = append(l.flying, flight{at: l.now.Add(delay), to: 1 - i, packet: p})
 			}
