@@ -86,8 +86,15 @@ func TestLoads(t *testing.T) {
 
 func TestMedian(t *testing.T) {
 	got := median([]sample{{perCPU: 9, busy: 1}, {perCPU: 1, busy: 2}, {perCPU: 5, busy: 3}})
-	if got.perCPU != 5 || got.busy != 3 {
+	if got.perCPU != 5 || got.busy != 2 {
 		t.Errorf("%+v", got)
+	}
+	// In each round half of the other's, but for one.
+	if got := ratio([]float64{5, 1, 3, 9}, []float64{10, 2, 6, 9}); got != 0.5 {
+		t.Errorf("ratio %v, want 0.5", got)
+	}
+	if got := ratio([]float64{5, 5}, []float64{0, 10}); got != 0.5 {
+		t.Errorf("ratio %v, want 0.5 without the round in which the other did not run", got)
 	}
 	if m := newSample(100, 0.5, 0.25); m.delivered != 200 || m.perCPU != 400 || m.busy != 0.5 {
 		t.Errorf("%+v", m)
@@ -113,9 +120,10 @@ func testReport() *report {
 		sessions: 1000, memory: 2048,
 		loads: []row{{l, map[string]sample{
 			"adit": {9e5, 1e6, 0.9}, "floor": {1e6, 1.25e6, 0.8}, "l2tpns": {1e5, 1e5, 1},
-		}}},
-		tcp:    map[string]float64{"adit": 5e9, "floor": 6e9, unmerged: 1e9, oneByOne: 1.25e9},
-		setups: map[string]float64{"adit": 300, "l2tpns": 100},
+		}, map[string]float64{"floor": 0.8, "l2tpns": 10}}},
+		tcpRatio: map[string]float64{"floor": 0.9, unmerged: 5, oneByOne: 4},
+		tcp:      map[string]float64{"adit": 5e9, "floor": 6e9, unmerged: 1e9, oneByOne: 1.25e9},
+		setups:   map[string]float64{"adit": 300, "l2tpns": 100},
 	}
 }
 
@@ -169,7 +177,7 @@ func TestPrint(t *testing.T) {
 	var out bytes.Buffer
 	r := testReport()
 	// Without figures of one that did not run.
-	r.loads = append(r.loads, row{r.loads[0].load, map[string]sample{"adit": {1, 1, 1}, "floor": {}}})
+	r.loads = append(r.loads, row{r.loads[0].load, map[string]sample{"adit": {1, 1, 1}, "floor": {}}, nil})
 	r.print(&out)
 	for _, want := range []string{"1.000", "11.20", "80 %  yes", "10.0  yes", "5.0 times the 1.00 of adit where nothing is merged (reached: NO)", "2048 bytes (reached: yes)"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {

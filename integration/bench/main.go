@@ -76,7 +76,7 @@ func run() int {
 	flag.StringVar(&o.adit, "adit", "bin/adit", "the adit binary")
 	flag.StringVar(&o.out, "o", "bench.json", "file for the figures; empty: none")
 	flag.IntVar(&o.sessions, "sessions", 1000, "sessions of each server")
-	flag.IntVar(&o.rounds, "rounds", 5, "measurements of each figure")
+	flag.IntVar(&o.rounds, "rounds", 7, "measurements of each figure")
 	flag.StringVar(&o.skip, "skip", "", "server to leave out, as l2tpns")
 	flag.StringVar(&o.only, "only", "", "loads to measure, a part of their name")
 	flag.BoolVar(&o.withoutTCP, "no-tcp", false, "leave TCP out")

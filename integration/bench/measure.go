@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 // The lengths of a measurement.
 const (
 	warmUp = 100 * time.Millisecond
-	window = 400 * time.Millisecond
+	window = 300 * time.Millisecond
 )
 
 // load is one kind of traffic.
@@ -83,62 +84,86 @@ func (s *server) count(l load) (func() (traffic, error), func(traffic) float64) 
 		func(t traffic) float64 { return t.cut(ethernet+udpHeaders, s.messageLen+l.size) }
 }
 
+// moment is what has been counted at one time.
+type moment struct {
+	at      time.Time
+	traffic traffic
+	ran     int64 // the server, nanoseconds
+}
+
+func (b *bench) look(s *server, count func() (traffic, error)) (m moment, err error) {
+	m.at = time.Now()
+	if m.traffic, err = count(); err == nil {
+		m.ran, err = processorTime(s.pid, b.measured)
+	}
+	return m, err
+}
+
 // measure puts a load on a server and counts what it delivers.
 func (b *bench) measure(s *server, l load) (m sample, err error) {
 	// What the server sends shall be swallowed by a socket that is not read.
+	drop := -1
 	if l.down {
-		fd, err := s.peerSocket()
-		if err != nil {
+		if drop, err = s.peerSocket(); err != nil {
 			return m, err
 		}
-		defer unix.Close(fd)
+		defer unix.Close(drop)
 	}
 	g, err := s.generatorFor(l)
 	if err != nil {
 		return m, err
 	}
 	defer g.close()
-	look, packets := s.count(l)
+	count, packets := s.count(l)
 	g.start()
 	time.Sleep(warmUp)
-	start := time.Now()
-	before, err := look()
-	cpuBefore, errCPU := processorTime(s.pid, b.measured)
-	if err == nil && errCPU == nil {
+	before, err := b.look(s, count)
+	if err == nil {
 		time.Sleep(window)
 	}
-	elapsed := time.Since(start).Seconds()
-	after, err2 := look()
-	cpu, err3 := processorTime(s.pid, b.measured)
-	if err := firstError(g.halt(), err, errCPU, err2, err3); err != nil {
+	after, errAfter := b.look(s, count)
+	if err = errors.Join(g.halt(), err, errAfter); err != nil {
 		return m, err
 	}
-	return newSample(packets(after.since(before)), elapsed, float64(cpu-cpuBefore)/1e9), nil
+	return newSample(packets(after.traffic.since(before.traffic)), after.at.Sub(before.at).Seconds(),
+		float64(after.ran-before.ran)/1e9), nil
 }
 
-func firstError(all ...error) error {
-	for _, err := range all {
-		if err != nil {
-			return err
+// middle is the median.
+func middle(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+// median is what several measurements saw, the median of each kind.
+func median(all []sample) sample {
+	of := func(get func(sample) float64) float64 {
+		var values []float64
+		for _, m := range all {
+			values = append(values, get(m))
+		}
+		return middle(values)
+	}
+	return sample{
+		delivered: of(func(m sample) float64 { return m.delivered }),
+		perCPU:    of(func(m sample) float64 { return m.perCPU }),
+		busy:      of(func(m sample) float64 { return m.busy }),
+	}
+}
+
+// ratio is the median of how one's values are to the other's of the same round:
+// the speed of a machine drifts, and from round to round more than within one.
+func ratio(ours, theirs []float64) float64 {
+	var all []float64
+	for i := range min(len(ours), len(theirs)) {
+		if theirs[i] > 0 {
+			all = append(all, ours[i]/theirs[i])
 		}
 	}
-	return nil
-}
-
-// median of what several measurements saw, by the packets for a second of
-// processor time.
-func median(all []sample) sample {
-	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b sample) int {
-		switch {
-		case a.perCPU < b.perCPU:
-			return -1
-		case a.perCPU > b.perCPU:
-			return 1
-		}
-		return 0
-	})
-	return all[len(all)/2]
+	return middle(all)
 }
 
 // check sends a few packets each way, and they have all to arrive and be counted
@@ -159,10 +184,9 @@ func (s *server) check() error {
 // checkLimit is how long packets may be under way.
 const checkLimit = 5 * time.Second
 
-func (s *server) checkLoad(l load) error {
+func (s *server) checkLoad(l load) (err error) {
 	fd := -1
 	if l.down {
-		var err error
 		if fd, err = s.peerSocket(); err != nil {
 			return err
 		}

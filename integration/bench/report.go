@@ -21,7 +21,8 @@ type figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"`
-	// Against names what it is compared with, and Ratio is value by that one's;
+	// Against names what it is compared with, and Ratio is value by that one's, the
+	// median of the rounds (so it is about, not exactly, that of the two values);
 	// "" and 0: with nothing.
 	Against string  `json:"against"`
 	Ratio   float64 `json:"ratio"`
@@ -31,6 +32,8 @@ type figure struct {
 type row struct {
 	load load
 	of   map[string]sample
+	// ratio of adit's packets for processor time to a server's.
+	ratio map[string]float64
 }
 
 // report is what a run has seen.
@@ -38,6 +41,7 @@ type report struct {
 	sessions int
 	loads    []row
 	tcp      map[string]float64 // bit/s
+	tcpRatio map[string]float64 // of adit's to them
 	setups   map[string]float64 // sessions/s
 	memory   float64            // octets; 0: not measured
 }
@@ -54,15 +58,19 @@ func (r *report) figures() (all []figure) {
 	for _, w := range r.loads {
 		all = append(all, w.figures()...)
 	}
-	compare := func(name, unit string, of map[string]float64) {
-		for _, other := range []string{"floor", unmerged, oneByOne, "l2tpns"} {
-			if v := of[other]; v > 0 {
-				all = append(all, figure{name, of["adit"], unit, other, of["adit"] / v}, figure{name + "/" + other, v, unit, "", 0})
-			}
+	for _, other := range []string{"floor", unmerged, oneByOne} {
+		if v := r.tcp[other]; v > 0 {
+			all = append(all, figure{"tcp/1-session", r.tcp["adit"], "bit/s", other, r.tcpRatio[other]},
+				figure{"tcp/1-session/" + other, v, "bit/s", "", 0})
 		}
 	}
-	compare("tcp/1-session", "bit/s", r.tcp)
-	compare(fmt.Sprintf("setup/%d-sessions", r.sessions), "session/s", r.setups)
+	name := fmt.Sprintf("setup/%d-sessions", r.sessions)
+	if v := r.setups["l2tpns"]; v > 0 {
+		all = append(all, figure{name, r.setups["adit"], "session/s", "l2tpns", r.setups["adit"] / v},
+			figure{name + "/l2tpns", v, "session/s", "", 0})
+	} else if v := r.setups["adit"]; v > 0 {
+		all = append(all, figure{name, v, "session/s", "", 0})
+	}
 	if r.memory > 0 {
 		all = append(all, figure{"memory/100000-sessions", r.memory, "byte/session", "limit", r.memory / targetMemory})
 	}
@@ -76,7 +84,7 @@ func (w row) figures() (all []figure) {
 		if !ok || m.perCPU <= 0 { // it did not come to run
 			continue
 		}
-		ratio := ours.perCPU / m.perCPU
+		ratio := w.ratio[other]
 		all = append(all,
 			figure{name, ours.perCPU, "packet/s", other, ratio},
 			figure{name, w.load.gbit(ours.perCPU), "Gbit/s", other, ratio},
@@ -104,13 +112,13 @@ func (r *report) print(w io.Writer) {
 		ours := x.of["adit"]
 		fmt.Fprintf(t, "%s\t%.3f\t%.2f\t", x.load, ours.perCPU/1e6, x.load.gbit(ours.perCPU))
 		if m := x.of["floor"]; m.perCPU > 0 {
-			q := ours.perCPU / m.perCPU
+			q := x.ratio["floor"]
 			fmt.Fprintf(t, "%.3f\t%.0f %%\t%s\t", m.perCPU/1e6, q*100, reached(q, targetFloor))
 		} else {
 			fmt.Fprint(t, "-\t-\t-\t")
 		}
 		if m := x.of["l2tpns"]; m.perCPU > 0 {
-			q := ours.perCPU / m.perCPU
+			q := x.ratio["l2tpns"]
 			fmt.Fprintf(t, "%.3f\t%.1f\t%s\t", m.perCPU/1e6, q, reached(q, targetL2TPNS))
 		} else {
 			fmt.Fprint(t, "-\t-\t-\t")
@@ -126,7 +134,8 @@ func (r *report) printOthers(w io.Writer) {
 		floor, without, bare := r.tcp["floor"], r.tcp[unmerged], r.tcp[oneByOne]
 		fmt.Fprintf(w, "\nOne TCP connection through a session: %.2f Gbit/s; %.0f %% of the floor's %.2f; %.1f times the %.2f of adit where nothing is merged (reached: %s),\n"+
 			"%.1f times the %.2f of bare calls for each packet\n",
-			ours/1e9, ours/floor*100, floor/1e9, ours/without, without/1e9, reached(ours/without, targetTCP), ours/bare, bare/1e9)
+			ours/1e9, r.tcpRatio["floor"]*100, floor/1e9, r.tcpRatio[unmerged], without/1e9, reached(r.tcpRatio[unmerged], targetTCP),
+			r.tcpRatio[oneByOne], bare/1e9)
 	}
 	if ours := r.setups["adit"]; ours > 0 {
 		fmt.Fprintf(w, "Sessions set up, PPP and all: %.0f a second", ours)

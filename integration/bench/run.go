@@ -110,11 +110,18 @@ func (b *bench) row(ctx context.Context, servers []*server, l load, rounds int) 
 			seen[s.name] = append(seen[s.name], m)
 		}
 	}
-	w := row{load: l, of: map[string]sample{}}
+	w := row{load: l, of: map[string]sample{}, ratio: map[string]float64{}}
 	line := l.String()
+	perCPU := func(name string) (all []float64) {
+		for _, m := range seen[name] {
+			all = append(all, m.perCPU)
+		}
+		return all
+	}
 	for _, s := range servers {
 		m := median(seen[s.name])
 		w.of[s.name] = m
+		w.ratio[s.name] = ratio(perCPU("adit"), perCPU(s.name))
 		line += "; " + s.name + " " + m.String()
 	}
 	b.Logf("bench: %s", line)

@@ -42,21 +42,20 @@ func (a traffic) cut(header, size int) float64 {
 // received is what an interface has received until now. What a program writes
 // into its TUN is received there.
 func received(ns *scenario.NS, name string) (t traffic, err error) {
-	err = ns.Do(func() error {
-		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-		if err != nil {
-			return err
-		}
-		defer h.Close()
-		link, err := h.LinkByName(name)
-		if err != nil {
-			return fmt.Errorf("interface %s: %w", name, err)
-		}
-		s := link.Attrs().Statistics
-		t = traffic{s.RxPackets, s.RxBytes}
-		return nil
-	})
-	return t, err
+	var h *netlink.Handle
+	if err = ns.Do(func() (err error) {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	}); err != nil {
+		return t, err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return t, fmt.Errorf("interface %s: %w", name, err)
+	}
+	s := link.Attrs().Statistics
+	return traffic{s.RxPackets, s.RxBytes}, nil
 }
 
 // processorTime is how long a process has run until now, in nanoseconds, with

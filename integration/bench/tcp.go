@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,11 +56,11 @@ func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 			seen[p.name] = append(seen[p.name], v)
 		}
 	}
-	r.tcp = map[string]float64{}
+	r.tcp, r.tcpRatio = map[string]float64{}, map[string]float64{}
 	line := "bench: one TCP connection"
 	for _, p := range paths {
-		slices.Sort(seen[p.name])
-		r.tcp[p.name] = seen[p.name][len(seen[p.name])/2]
+		r.tcp[p.name] = middle(seen[p.name])
+		r.tcpRatio[p.name] = ratio(seen["adit"], seen[p.name])
 		line += fmt.Sprintf("; %s %.2f Gbit/s", p.name, r.tcp[p.name]/1e9)
 	}
 	b.Logf("%s", line)
@@ -130,7 +129,7 @@ func (p tcpPath) transfer() (bits float64, err error) {
 		return 0, os.NewSyscallError("accept", err)
 	}
 	defer unix.Close(to)
-	if err := errors.Join(limitTCP(from), limitTCP(to)); err != nil {
+	if err = errors.Join(limitTCP(from), limitTCP(to)); err != nil {
 		return 0, err
 	}
 	sent := make(chan error, 1)
