@@ -264,3 +264,141 @@ func TestLabPPPTraffic(t *testing.T) {
 		t.Errorf("rename: %v", err)
 	}
 }
+
+// The pass filter of a unit: what it looks at is there where SourceFilter seeks
+// it, it decides about what comes in and not about what goes out, and it can be
+// replaced and taken away under way.
+func TestLabPPPPassFilter(t *testing.T) {
+	needLab(t)
+	l, err := OpenLinks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	x, y := labTunnels(t, loopbacks[0].addr, loopbacks[0].addr, 700)
+	a := openLabPPP(t, x, 710, 720, 1, 2)
+	b := openLabPPP(t, y, 720, 710, 2, 1)
+	taps := map[*labPPP]int{}
+	for _, e := range []*labPPP{a, b} {
+		if err := e.channel.Connect(e.unit.Number()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.DisableIPv6AutoLinkLocal(e.unit.Index()); err != nil {
+			t.Error(err)
+		}
+		if err := l.SetUp(e.unit.Index(), 1400); err != nil {
+			t.Fatal(err)
+		}
+		taps[e] = tapInterface(t, e.unit.Index())
+	}
+	set := func(sources ...string) {
+		t.Helper()
+		program, err := SourceFilter(prefixes(sources...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.unit.SetPassFilter(program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A frame written to a unit goes out as a packet of the interface does.
+	send := func(from *labPPP, src string) []byte {
+		t.Helper()
+		protocol, packet := filterPacket(netip.MustParseAddr(src))
+		if err := from.unit.Write(append([]byte{byte(protocol >> 8), byte(protocol)}, packet...)); err != nil {
+			t.Fatal(err)
+		}
+		return packet
+	}
+	check := func(what string, from, to *labPPP, last string, passes, drops []string) {
+		t.Helper()
+		var want [][]byte
+		for i := range max(len(passes), len(drops)) {
+			if i < len(drops) {
+				send(from, drops[i])
+			}
+			if i < len(passes) {
+				want = append(want, send(from, passes[i]))
+			}
+		}
+		want = append(want, send(from, last)) // what comes before it has had its time
+		for _, w := range want {
+			if got := readTap(t, taps[to]); !bytes.Equal(got, w) {
+				t.Fatalf("%s: %x came, want %x", what, got, w)
+			}
+		}
+	}
+
+	own := []string{"10.66.0.2", "192.0.2.9", "fe80::2", "2001:db8:7:8::9"}
+	others := []string{"10.66.0.3", "192.0.3.9", "fe80::3", "2001:db8:8::9", "::", "0.0.0.0"}
+	check("without a filter", a, b, "10.66.0.2", own, others)
+	set("10.66.0.2/32", "192.0.2.0/24", "fe80::2/128", "2001:db8:7::/48")
+	before, err := l.Counters(b.unit.Index())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("the filter", a, b, "10.66.0.2", own, others)
+	after, err := l.Counters(b.unit.Index())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.ReceivedPackets - before.ReceivedPackets; n != uint64(len(own)+len(others)+1) {
+		t.Errorf("the interface counts %d packets, of which %d are dropped", n, len(others))
+	}
+	check("the way out", b, a, "10.66.0.2", others, nil)
+	set("10.66.0.3/32")
+	check("another filter", a, b, "10.66.0.3", nil, own)
+	if err := b.unit.SetPassFilter(nil); err != nil {
+		t.Fatal(err)
+	}
+	check("the filter taken away", a, b, "10.66.0.2", own, others)
+
+	var many []netip.Prefix
+	for i := range 1021 {
+		many = append(many, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i)}), 24))
+	}
+	program, err := SourceFilter(many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.unit.SetPassFilter(program); err != nil {
+		t.Errorf("%d instructions: %v", len(program), err)
+	}
+	check("a long filter", a, b, "10.3.252.7", []string{"10.0.0.1"}, []string{"10.3.253.1"})
+	if err := b.unit.SetPassFilter([]unix.SockFilter{{Code: 0xffff}}); !errors.Is(err, unix.EINVAL) || errors.Is(err, ErrNotSupported) {
+		t.Errorf("no program: %v", err)
+	}
+	check("the filter that was", a, b, "10.3.252.7", nil, []string{"10.3.253.1"})
+}
+
+// tapInterface sees the packets that an interface takes in.
+func tapInterface(t *testing.T, index int) int {
+	t.Helper()
+	const all = uint16(unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, int(all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// readTap is the next packet that the interface took in.
+func readTap(t *testing.T, fd int) []byte {
+	t.Helper()
+	buf := make([]byte, 2048)
+	for waitReadable(fd, 5000) {
+		n, from, err := unix.Recvfrom(fd, buf, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from.(*unix.SockaddrLinklayer).Pkttype != unix.PACKET_OUTGOING {
+			return buf[:n]
+		}
+	}
+	t.Error("no packet comes")
+	return nil
+}
