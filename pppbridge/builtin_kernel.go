@@ -39,6 +39,8 @@ type kernelLink struct {
 	maxMTU   uint16 // 0: what the peer takes
 	localMRU uint16 // 0: the kernel's
 
+	addressHolder // as an LNS
+
 	channel pppChannel // set once by a worker, under mu
 
 	mu       sync.Mutex
@@ -51,10 +53,11 @@ type kernelLink struct {
 	name     string // of the interface
 	handles  [2]kernel.Handle
 	lastSeen kernel.L2TPStats // when the session was last there
-
-	// The worker's own.
+	// applied is what the worker has made of wanted, or is at. It alone changes
+	// it, under mu.
 	applied [2]*ppp.Network
-	broken  bool
+
+	broken bool // the worker's own
 
 	closing bool // the owner's own, as told
 	told    bool
@@ -97,6 +100,7 @@ func (p *kernelPlane) Open(spec *Spec, _ Frames, events LinkEvents) (Link, error
 	l := &kernelLink{
 		plane: p, owner: spec.Owner, entry: spec.Log, events: events, socket: x, mru: ppp.DefaultMRU,
 		pattern: spec.Interface, maxMTU: maxMTU(spec), localMRU: uint16(spec.MRU),
+		addressHolder: addressHolder{tunnel: spec.LocalTunnel, session: spec.LocalSession, lns: spec.LNS},
 	}
 	if l.entry == nil {
 		l.entry = discardLog()
@@ -185,19 +189,31 @@ func (l *kernelLink) LCPUp(link ppp.Link) {
 }
 
 // Up says that packets of a family may flow. It is done soon, by a worker; until
-// then they are dropped.
-func (l *kernelLink) Up(f ppp.Family, n ppp.Network) { l.want(f, &n) }
+// then they are dropped. Addresses that another session has are refused.
+func (l *kernelLink) Up(f ppp.Family, n ppp.Network) {
+	if err := l.want(f, &n); err != nil {
+		l.log().WithError(err).Warn("the session cannot have the address that it was given")
+		l.fail(err)
+	}
+}
 
 // Down says that packets of a family may not flow any more.
-func (l *kernelLink) Down(f ppp.Family) { l.want(f, nil) }
+func (l *kernelLink) Down(f ppp.Family) { _ = l.want(f, nil) }
 
-func (l *kernelLink) want(f ppp.Family, n *ppp.Network) {
+func (l *kernelLink) want(f ppp.Family, n *ppp.Network) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase == linkOpen {
-		l.wanted[f] = n
-		l.enqueue()
+	if l.phase != linkOpen {
+		return nil
 	}
+	if err := l.claim(f, n); err != nil {
+		return err
+	}
+	before := l.wanted[f]
+	l.wanted[f] = n
+	l.disclaim(f, before)
+	l.enqueue()
+	return nil
 }
 
 // enqueue gives it to a worker unless one has it. mu is held.

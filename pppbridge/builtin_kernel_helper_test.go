@@ -31,6 +31,8 @@ type fakeKernel struct {
 	most  int
 	files map[string]*fakeFile // the last of a kind
 	open  int                  // descriptors
+
+	filter []unix.SockFilter // the last
 }
 
 func newFakeKernel(t *testing.T) *fakeKernel {
@@ -41,7 +43,7 @@ func newFakeKernel(t *testing.T) *fakeKernel {
 	}
 	k := &fakeKernel{t: t, fails: map[string]error{}, holds: map[string]chan struct{}{}, held: make(chan string, 100), files: map[string]*fakeFile{}}
 	k.plane = &kernelPlane{
-		poller: poller, links: k, workers: linkWorkers{limit: kernelWorkers}, close: func() {},
+		poller: poller, links: k, workers: linkWorkers{limit: kernelWorkers}, table: new(addressTable), close: func() {},
 		openSession: func(*Spec) (pppSession, error) { return k.file("session") },
 		openChannel: func(pppSession) (pppChannel, error) { return k.file("channel") },
 		openUnit:    func() (pppUnit, error) { return k.file("unit") },
@@ -201,6 +203,15 @@ func (f *fakeFile) Idle() (sent, received time.Duration, err error) {
 
 func (f *fakeFile) SetNPMode(protocol uint16, mode kernel.NPMode) error {
 	return f.k.do("%#x %v", protocol, mode)
+}
+
+// SetPassFilter keeps the program, which tests of package kernel run.
+func (f *fakeFile) SetPassFilter(program []unix.SockFilter) error {
+	err := f.k.do("filter")
+	f.k.mu.Lock()
+	defer f.k.mu.Unlock()
+	f.k.filter = program
+	return err
 }
 
 func (k *fakeKernel) SetUp(index, mtu int) error { return k.do("up %d mtu %d", index, mtu) }

@@ -49,7 +49,7 @@ func labPlane(t *testing.T) *kernelPlane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := newKernelPlane(poller)
+	p, err := newKernelPlane(poller, new(addressTable))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,5 +194,19 @@ func TestLabKernelLinkErrors(t *testing.T) {
 	}
 	if after := openDescriptors(t); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+// All planes of a Factory write down who has which address in one table.
+func TestLabKernelPlaneTable(t *testing.T) {
+	needLab(t)
+	f := newTestFactory(t, Config{})
+	defer f.Close()
+	p, err := f.kernelPlane()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.table != &f.tun.table {
+		t.Error("the kernel plane has a table of its own")
 	}
 }

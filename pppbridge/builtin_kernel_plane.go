@@ -44,6 +44,7 @@ type pppUnit interface {
 	Name() string
 	SetMRU(octets int) error
 	SetNPMode(protocol uint16, mode kernel.NPMode) error
+	SetPassFilter(program []unix.SockFilter) error
 	Idle() (sent, received time.Duration, err error)
 }
 
@@ -64,6 +65,9 @@ type kernelPlane struct {
 	poller  *kernel.Poller
 	links   linkSetter
 	workers linkWorkers
+	table   *addressTable // of the Factory
+	// unfiltered is done once, where the kernel has no filters for ppp interfaces.
+	unfiltered sync.Once
 	// buf is for the poller's goroutine: the kernel says EOVERFLOW about a
 	// frame that is longer, which no control frame within our MRU is.
 	buf [MaxFrame]byte
@@ -75,8 +79,9 @@ type kernelPlane struct {
 }
 
 // newKernelPlane makes a plane for the network namespace of now, where the
-// kernel has PPP: the error is that of kernel.ProbePPP, or of rtnetlink.
-func newKernelPlane(poller *kernel.Poller) (*kernelPlane, error) {
+// kernel has PPP: the error is that of kernel.ProbePPP, or of rtnetlink. Who has
+// which address is written down in table.
+func newKernelPlane(poller *kernel.Poller, table *addressTable) (*kernelPlane, error) {
 	if err := kernel.ProbePPP(); err != nil {
 		return nil, err
 	}
@@ -85,7 +90,7 @@ func newKernelPlane(poller *kernel.Poller) (*kernelPlane, error) {
 		return nil, err
 	}
 	return &kernelPlane{
-		poller: poller, links: links, workers: linkWorkers{limit: kernelWorkers}, close: links.Close,
+		poller: poller, links: links, table: table, workers: linkWorkers{limit: kernelWorkers}, close: links.Close,
 		openSession: openSession,
 		openChannel: func(x pppSession) (pppChannel, error) {
 			c, err := kernel.OpenChannel(x.(*kernel.PPPoX))

@@ -51,9 +51,10 @@ func (l *kernelLink) nextStep() func() error {
 		return l.bind
 	default:
 		for _, f := range [...]ppp.Family{ppp.IPv4, ppp.IPv6} {
-			if l.applied[f] != l.wanted[f] {
-				n, mtu := l.wanted[f], l.mtu()
-				return func() error { return l.apply(f, n, mtu) }
+			if old, n := l.applied[f], l.wanted[f]; old != n {
+				l.applied[f] = n
+				mtu := l.mtu()
+				return func() error { return l.apply(f, old, n, mtu) }
 			}
 		}
 	}
@@ -93,11 +94,13 @@ func (l *kernelLink) watch(handle, fd int, h kernel.Handler) (err error) {
 }
 
 // apply takes what is up of a family down, and what is wanted of it up.
-func (l *kernelLink) apply(f ppp.Family, n *ppp.Network, mtu int) error {
-	if old := l.applied[f]; old != nil {
+func (l *kernelLink) apply(f ppp.Family, old, n *ppp.Network, mtu int) error {
+	if old != nil {
 		l.takeDown(f, old)
+		l.mu.Lock()
+		l.disclaim(f, old)
+		l.mu.Unlock()
 	}
-	l.applied[f] = n
 	if n == nil {
 		return nil
 	}
@@ -158,6 +161,9 @@ func (l *kernelLink) prepareUnit(u pppUnit) (name string, err error) {
 // machine without IPv6 can still be talked to by IPv4, there IPv6 stays down. A
 // route that cannot be added is for the operator to see.
 func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) error {
+	if err := l.setSourceFilter(); err != nil {
+		return err
+	}
 	index := l.unit.Index()
 	if err := l.plane.links.SetUp(index, mtu); err != nil {
 		return err
@@ -249,6 +255,7 @@ func (l *kernelLink) tearDown() error {
 	if err := errors.Join(errs...); err != nil {
 		l.log().WithError(err).Warn("closing the session in the kernel")
 	}
+	l.disclaimAll()
 	l.plane.poller.Post(l.events.Closed)
 	return nil
 }

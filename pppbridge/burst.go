@@ -1,6 +1,10 @@
 package pppbridge
 
-import "adit/internal/kernel"
+import (
+	"sync/atomic"
+
+	"adit/internal/kernel"
+)
 
 // Burst is what one goroutine has gathered and not yet sent: L2TP messages to
 // peers, and IP packets on their way into TUNs. A goroutine that works on
@@ -11,7 +15,38 @@ type Burst struct {
 	Out *kernel.SendBatch
 
 	packets packets
+	count   counting
 	flushed []func() // called by Flush; tests only
+}
+
+// Traffic counts the data messages of a session in one direction.
+type Traffic struct{ Frames, Octets atomic.Uint64 }
+
+// counting is what was counted of the session at hand and not yet written down:
+// messages of one session often follow each other, and an atomic addition for
+// each costs as much as the rest of its header.
+type counting struct {
+	of             *Traffic
+	frames, octets uint64
+}
+
+// Count counts a frame. It is in t after the next Flush at the latest.
+func (b *Burst) Count(t *Traffic, octets int) {
+	c := &b.count
+	if c.of != t {
+		c.write()
+		c.of = t
+	}
+	c.frames++
+	c.octets += uint64(octets)
+}
+
+func (c *counting) write() {
+	if c.of != nil {
+		c.of.Frames.Add(c.frames)
+		c.of.Octets.Add(c.octets)
+	}
+	*c = counting{}
 }
 
 // NewBurst makes an empty Burst, whose messages are counted in counts. It has
@@ -25,6 +60,7 @@ func NewBurst(counts *kernel.SendCounts) *Burst {
 func (b *Burst) Flush() {
 	b.packets.flush()
 	b.Out.Flush()
+	b.count.write()
 	for _, f := range b.flushed {
 		f()
 	}

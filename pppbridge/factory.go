@@ -147,7 +147,7 @@ func (f *Factory) kernelPlane() (*kernelPlane, error) {
 	if f.kernel != nil {
 		return f.kernel, nil
 	}
-	k, err := newKernelPlane(f.cfg.Poller)
+	k, err := newKernelPlane(f.cfg.Poller, &f.tun.table)
 	if err == nil {
 		f.kernel = k
 	}

@@ -246,7 +246,7 @@ func spoof(t *testing.T, r *rig, links *kernel.Links, lns *session) {
 	// Our own client sends it by its only session's route.
 	r.client.tun.table.mu.Lock()
 	routes := r.client.tun.table.routes.Load()
-	var l *tunLink
+	var l *addressHolder
 	for _, v := range routes.All() {
 		l = v
 	}

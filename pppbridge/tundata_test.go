@@ -6,9 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -528,17 +525,8 @@ func TestTUNSessionIsSmall(t *testing.T) {
 // it left at the end. It is made by a worker, so the whole process has to be in
 // the namespace.
 func TestTUNOwnInterface(t *testing.T) {
-	if os.Getenv("ADIT_NETNS") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestTUNOwnInterface$", "-test.v")
-		cmd.Env = append(os.Environ(), "ADIT_NETNS=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-		out, err := cmd.CombinedOutput()
-		if err != nil && os.Geteuid() != 0 {
-			skipOrFail(t, "it may not make a network namespace: "+err.Error())
-		}
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	self := wholeNamespace(t)
+	if self == nil {
 		return
 	}
 	links, err := kernel.OpenLinks()
@@ -546,15 +534,6 @@ func TestTUNOwnInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer links.Close()
-	if err := links.SetUp(1, 0); err != nil { // the loopback
-		t.Fatal(err)
-	}
-	self := &namespace{jobs: make(chan func())}
-	go func() {
-		for f := range self.jobs {
-			f()
-		}
-	}()
 	r := &rig{lnsNS: self, clientNS: newNamespace(t), lns: newTestFactory(t, Config{}), client: newTestFactory(t, Config{})}
 	r.lnsW, r.clientW = newWires(t)
 	r.openTUN(t, r.clientNS, r.client, TUNConfig{Name: "cli0", MTU: 1400})

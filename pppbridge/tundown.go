@@ -102,8 +102,8 @@ func (q *queueHandler) lost(err error) {
 
 // packet takes one packet or super packet to its session.
 func (r *tunReader) packet(now time.Time, q *queueHandler, g ip.GSO, packet []byte) {
-	h, err := ip.Parse(packet)
-	if err != nil {
+	var h ip.Header
+	if err := h.Parse(packet); err != nil {
 		r.plane.counts.Malformed.Add(1)
 		return
 	}

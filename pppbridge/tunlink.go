@@ -33,12 +33,12 @@ type tunLink struct {
 	mu    sync.Mutex // of Frames against the end, between the queues and the poller
 	ended bool
 
-	super           int32 // the latest of the Burst of Deliver's goroutine
-	tunnel, session uint16
-	mtu             uint16 // the most that the profile wants; 0: what the peer takes
-	lns, clamp      bool
-	closed          bool     // the owner's
-	agreed          ppp.Link // the owner's
+	addressHolder
+	super  int32  // the latest of the Burst of Deliver's goroutine
+	mtu    uint16 // the most that the profile wants; 0: what the peer takes
+	clamp  bool
+	closed bool     // the owner's
+	agreed ppp.Link // the owner's
 }
 
 // linkCounts are a link's counters.
@@ -61,11 +61,13 @@ type linkNetwork struct {
 func newTUNLink(p *tunPlane, s *Spec, frames Frames, events LinkEvents) *tunLink {
 	l := &tunLink{
 		plane: p, frames: frames, events: events, owner: s.Owner, log: s.Log,
-		tunnel: s.LocalTunnel, session: s.LocalSession, mtu: uint16(min(max(s.MTU, 0), MaxFrame-pppHeader)),
-		lns: s.LNS, clamp: s.ClampMSS, super: openSupers,
+		addressHolder: addressHolder{tunnel: s.LocalTunnel, session: s.LocalSession, lns: s.LNS},
+		mtu:           uint16(min(max(s.MTU, 0), MaxFrame-pppHeader)), clamp: s.ClampMSS, super: openSupers,
 	}
 	if s.Interface != "" {
 		l.own = &ownInterface{name: s.Interface}
+	} else {
+		l.shared = l
 	}
 	l.agreed.PeerMRU, l.agreed.LocalMRU = ppp.DefaultMRU, ppp.DefaultMRU
 	return l
@@ -118,12 +120,10 @@ func (l *tunLink) Up(f ppp.Family, agreed ppp.Network) {
 	} else {
 		n.localID, n.peerID = agreed.LocalID, agreed.PeerID
 	}
-	if l.own == nil {
-		if err := l.claim(&n, f); err != nil {
-			l.log.WithError(err).Warn("the session cannot have the address that it was given")
-			l.fail(err)
-			return
-		}
+	if err := l.claim(&n, f); err != nil {
+		l.log.WithError(err).Warn("the session cannot have the address that it was given")
+		l.fail(err)
+		return
 	}
 	l.publish(&n)
 }
@@ -168,9 +168,7 @@ func (l *tunLink) down(f ppp.Family) bool {
 	n := *old
 	n.up[f] = false
 	l.network.Store(&n)
-	if l.own == nil {
-		l.disclaim(old, f)
-	}
+	l.disclaim(old, f)
 	return true
 }
 
@@ -191,22 +189,29 @@ func (n *linkNetwork) prefixes(f ppp.Family, lns bool) []netip.Prefix {
 }
 
 // claim enters the session's addresses of a family, and has the kernel have what
-// it needs for them.
+// the shared TUN needs for them. Where a client has an interface of its own, it
+// is the kernel's business alone.
 func (l *tunLink) claim(n *linkNetwork, f ppp.Family) error {
+	if l.own != nil && !l.lns {
+		return nil
+	}
 	prefixes := n.prefixes(f, l.lns)
-	if err := l.plane.table.claim(l, prefixes); err != nil {
+	if err := l.plane.table.claim(&l.addressHolder, prefixes); err != nil {
 		return err
 	}
+	if l.own != nil {
+		return nil
+	}
 	if f == ppp.IPv4 && !l.lns && n.local != [4]byte{} {
-		if err := l.plane.table.claimSource(l, netip.AddrFrom4(n.local)); err != nil {
+		if err := l.plane.table.claimSource(&l.addressHolder, netip.AddrFrom4(n.local)); err != nil {
 			for _, p := range prefixes {
-				l.plane.table.disclaim(l, p)
+				l.plane.table.disclaim(&l.addressHolder, p)
 			}
 			return err
 		}
 	}
 	for _, p := range prefixes {
-		if l.plane.table.has(l, p) {
+		if l.plane.table.has(&l.addressHolder, p) {
 			l.wantRoute(p, +1)
 		}
 	}
@@ -217,12 +222,15 @@ func (l *tunLink) claim(n *linkNetwork, f ppp.Family) error {
 // disclaim undoes claim.
 func (l *tunLink) disclaim(n *linkNetwork, f ppp.Family) {
 	for _, p := range n.prefixes(f, l.lns) {
-		if l.plane.table.disclaim(l, p) {
+		if l.plane.table.disclaim(&l.addressHolder, p) && l.own == nil {
 			l.wantRoute(p, -1)
 		}
 	}
+	if l.own != nil {
+		return
+	}
 	if f == ppp.IPv4 && !l.lns && n.local != [4]byte{} {
-		l.plane.table.disclaimSource(l, netip.AddrFrom4(n.local))
+		l.plane.table.disclaimSource(&l.addressHolder, netip.AddrFrom4(n.local))
 	}
 	l.wantAddress(n, f, -1)
 }

@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +46,42 @@ func newNamespace(t testing.TB) *namespace {
 	}
 	t.Cleanup(func() { close(n.jobs) })
 	return n
+}
+
+// wholeNamespace runs a test again in a process that is in a namespace of its own
+// as a whole, for what workers do. In the first process it returns nil, when that
+// has passed.
+func wholeNamespace(t *testing.T) *namespace {
+	t.Helper()
+	if os.Getenv("ADIT_NETNS") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), "ADIT_NETNS=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		out, err := cmd.CombinedOutput()
+		if err != nil && os.Geteuid() != 0 {
+			skipOrFail(t, "it may not make a network namespace: "+err.Error())
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return nil
+	}
+	links, err := kernel.OpenLinks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer links.Close()
+	if err := links.SetUp(1, 0); err != nil { // the loopback
+		t.Fatal(err)
+	}
+	self := &namespace{jobs: make(chan func())}
+	go func() {
+		for f := range self.jobs {
+			f()
+		}
+	}()
+	t.Cleanup(func() { close(self.jobs) })
+	return self
 }
 
 func skipOrFail(t testing.TB, why string) {

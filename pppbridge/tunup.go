@@ -35,8 +35,8 @@ func (l *tunLink) receive(b *Burst, now time.Time, f ppp.Family, packet []byte) 
 		l.count.notUp.Add(1)
 		return
 	}
-	h, err := ip.Parse(packet)
-	if err != nil || (h.Version == 4) != (f == ppp.IPv4) {
+	var h ip.Header
+	if err := h.Parse(packet); err != nil || (h.Version == 4) != (f == ppp.IPv4) {
 		l.count.malformed.Add(1)
 		return
 	}
@@ -65,7 +65,7 @@ func (l *tunLink) isPeers(n *linkNetwork, h *ip.Header) bool {
 	for _, r := range n.routes {
 		if r.Contains(h.Src) {
 			// Another subscriber may have a part of it.
-			return l.own != nil || l.plane.table.owner(h.Src) == l
+			return l.plane.table.owner(h.Src) == &l.addressHolder
 		}
 	}
 	return false
