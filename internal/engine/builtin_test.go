@@ -87,6 +87,7 @@ func (l *memoryLink) Stats() pppbridge.Stats { return pppbridge.Stats{} }
 type carrier struct {
 	wire
 	mu     sync.Mutex
+	burst  *pppbridge.Burst
 	packet []byte
 	to     netip.AddrPort
 }
@@ -96,13 +97,13 @@ func (c *carrier) room(_ *pppbridge.Burst, path *Path, n int) []byte {
 	return c.packet
 }
 
-// carry sends one frame.
+// carry sends one frame. It is one goroutine at a time that makes data messages,
+// and one that the other end dispatches them on.
 func (c *carrier) carry(frames pppbridge.Frames, frame []byte) {
 	c.mu.Lock()
-	copy(frames.Room(nil, len(frame)), frame)
-	packet, to := c.packet, c.to
-	c.mu.Unlock()
-	_ = c.net.send(c.local, to, packet)
+	defer c.mu.Unlock()
+	copy(frames.Room(c.burst, len(frame)), frame)
+	_ = c.net.send(c.local, c.to, c.packet)
 }
 
 // password is the Secrets of a client and the Access of its LNS.
@@ -185,7 +186,7 @@ func TestManyBuiltinSessions(t *testing.T) {
 
 // useBuiltin gives a node bridges of the built-in endpoint.
 func useBuiltin(d *node) *builtinBridges {
-	c := &carrier{wire: wire{net: d.wire.net, local: d.addr}}
+	c := &carrier{wire: wire{net: d.wire.net, local: d.addr}, burst: pppbridge.NewBurst(&d.sent)}
 	f := &builtinBridges{carrier: c}
 	d.Engine.bridges = f
 	d.port.via = c

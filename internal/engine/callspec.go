@@ -53,7 +53,8 @@ func (p *Planes) CallSpec(name string, profile *config.Profile, options []string
 		b.OptionsFile, b.Debug = profile.PPPDOptionsFile, profile.PPPDDebug
 		return spec
 	}
-	e := p.endpoint(profile, end)
+	// The kernel's L2TP is not known to take compressed fields.
+	e := p.endpoint(profile, end, choice.Kind == pppbridge.Builtin)
 	b.Endpoint, b.Grant = &e.config, &e.grant
 	b.Interface, b.ClampMSS = profile.Builtin.Interface, profile.Builtin.ClampMSS
 	b.MRU = profile.Builtin.MRU
@@ -64,20 +65,20 @@ func (p *Planes) CallSpec(name string, profile *config.Profile, options []string
 }
 
 // endpoint makes what the calls share, or finds it.
-func (p *Planes) endpoint(profile *config.Profile, end End) *endpoint {
+func (p *Planes) endpoint(profile *config.Profile, end End, compress bool) *endpoint {
 	key := endpointKey{profile, end}
 	if e, ok := p.endpoints.Load(key); ok {
 		return e.(*endpoint)
 	}
-	e, _ := p.endpoints.LoadOrStore(key, newEndpoint(&profile.Builtin, end))
+	e, _ := p.endpoints.LoadOrStore(key, newEndpoint(&profile.Builtin, end, compress))
 	return e.(*endpoint)
 }
 
-func newEndpoint(b *config.Builtin, end End) *endpoint {
+func newEndpoint(b *config.Builtin, end End, compress bool) *endpoint {
 	e := &endpoint{
 		config: ppp.Config{
 			Name: end.Name, MRU: uint16(b.MRU),
-			IPv4: b.IPv4, IPv6: b.IPv6,
+			IPv4: b.IPv4, IPv6: b.IPv6, Compress: compress,
 			EchoInterval: b.EchoInterval, EchoFailures: b.EchoFailures,
 			Rand: rand.Reader,
 		},

@@ -48,7 +48,7 @@ func TestCallSpecBuiltinLNS(t *testing.T) {
 	if c.Rand == nil || c.Secrets != nil || len(c.Answer) != 0 {
 		t.Errorf("endpoint is %+v", c)
 	}
-	want := ppp.Config{Name: "lns", MRU: 1492, Authenticate: allMethods, IPv4: true, IPv6: true,
+	want := ppp.Config{Name: "lns", MRU: 1492, Authenticate: allMethods, IPv4: true, IPv6: true, Compress: true,
 		Proxy: ppp.ProxyRenegotiate, EchoInterval: 9 * time.Second, EchoFailures: 3, Rechallenge: time.Hour, Rand: c.Rand}
 	if diff := cmp.Diff(want, *c, cmp.Comparer(func(a, b io.Reader) bool { return a == b })); diff != "" {
 		t.Errorf("endpoint (-want +got):\n%s", diff)
@@ -76,6 +76,10 @@ func TestCallSpecBuiltinClient(t *testing.T) {
 	}
 	if b.MTU != 1400 || b.MRU != 1492 {
 		t.Errorf("MTU %d, MRU %d", b.MTU, b.MRU)
+	}
+	profile.DataPlane = config.DataPlaneKernel
+	if c := new(Planes).CallSpec("name", profile, nil, End{Secrets: secrets}).Bridge.Endpoint; c.Compress {
+		t.Error("the kernel's L2TP is to be sent compressed fields")
 	}
 	if c := new(Planes).CallSpec("name", profile, nil, End{}).Bridge.Endpoint; len(c.Answer) != 0 || c.Secrets != nil {
 		t.Errorf("a client without secrets has the endpoint %+v", c)

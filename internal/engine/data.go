@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"sync/atomic"
 	"time"
 
 	"adit/pppbridge"
@@ -21,23 +20,23 @@ type dataSession struct {
 	bridge     pppbridge.Bridge
 	counters   *counters
 	required   bool // sequence numbers, both ways
+	kernel     bool // the kernel moves the data
 
 	deadline deadline[*dataSession]
 
-	rxPackets, rxBytes, txPackets, txBytes atomic.Uint64
+	rx, tx pppbridge.Traffic
 }
 
-// receive takes a data message from the peer. It runs in the reader, whose burst
+// receive takes a data message from the peer, with its Ns if it is numbered. It runs in the reader, whose burst
 // b is, and neither allocates nor locks nor logs.
-func (d *dataSession) receive(b *pppbridge.Burst, now time.Time, h *l2tp.Header, frame []byte) {
-	if d.bridge.Kind().KernelPlane() {
+func (d *dataSession) receive(b *pppbridge.Burst, now time.Time, numbered bool, ns uint16, frame []byte) {
+	if d.kernel {
 		d.counters.inc(DropKernelPlane)
 		return
 	}
-	d.rxPackets.Add(1)
-	d.rxBytes.Add(uint64(len(frame)))
+	b.Count(&d.rx, len(frame))
 	r := &d.sequence.Receiver
-	if r.Receive(now, h.HasSequence, h.Ns, frame) == sequence.Deliver {
+	if r.Receive(now, numbered, ns, frame) == sequence.Deliver {
 		d.bridge.Deliver(b, now, frame)
 	}
 	d.release(b, now)
@@ -72,7 +71,6 @@ func (d *dataSession) Room(b *pppbridge.Burst, n int) []byte {
 		return nil
 	}
 	l2tp.PutDataHeader(packet, &h)
-	d.txPackets.Add(1)
-	d.txBytes.Add(uint64(n))
+	b.Count(&d.tx, n)
 	return packet[size:]
 }

@@ -110,6 +110,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 	}
 	t.bridges++
 	d.bridge, c.bridge, c.data = bridge, bridge, d
+	d.kernel = bridge.Kind().KernelPlane()
 	t.slot.set(c.ID, d)
 	if s, ok := bridge.(pppbridge.Stepper); ok {
 		c.link = l

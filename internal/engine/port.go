@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
@@ -20,6 +21,40 @@ type port struct {
 	local     netip.AddrPort
 	accepting atomic.Bool // tunnels of peers
 	holding   *holding
+}
+
+// dispatchMerged dispatches datagrams that the kernel has merged into one message:
+// of one sender, to one address, each of size octets but for the last.
+func (p *port) dispatchMerged(now time.Time, merged []byte, size int, from netip.AddrPort, to netip.Addr) {
+	for len(merged) > size {
+		packet := merged[:size:size]
+		merged = merged[size:]
+		if !p.again(now, packet) {
+			p.dispatch(now, packet, from, to)
+		}
+	}
+	if !p.again(now, merged) {
+		p.dispatch(now, merged, from, to)
+	}
+	l := p.holding
+	l.session = nil
+	if l.repeated > 0 {
+		p.engine.counters[DataReceived].Add(l.repeated)
+		l.repeated = 0
+	}
+}
+
+// again receives a data message with the same header as the one before it in a
+// merged message, so that its session need not be looked for.
+func (p *port) again(now time.Time, packet []byte) bool {
+	l := p.holding
+	if l.session == nil || len(packet) < 8 || binary.BigEndian.Uint64(packet)>>16 != l.header {
+		return false
+	}
+	l.repeated++
+	l.session.receive(l.burst, now, false, 0, packet[plainHeader:])
+	l.update(l.session)
+	return true
 }
 
 // dispatch looks at a packet just far enough to know whose it is. The packet is
@@ -59,14 +94,21 @@ func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID,
 		e.counters.inc(DropUnknownSession)
 		return
 	}
-	h, frame, err := l2tp.ParseHeader(packet)
-	if err != nil {
-		e.counters.inc(DropShort)
-		return
-	}
 	slot.heard(now.Sub(e.epoch))
-	d.receive(p.holding.burst, now, &h, frame)
-	p.holding.update(d)
+	l := p.holding
+	l.session = nil
+	if len(packet) >= 8 && binary.BigEndian.Uint16(packet) == l2tp.Version {
+		l.session, l.header = d, binary.BigEndian.Uint64(packet)>>16
+		d.receive(l.burst, now, false, 0, packet[plainHeader:])
+	} else {
+		h, frame, err := l2tp.ParseHeader(packet)
+		if err != nil {
+			e.counters.inc(DropShort)
+			return
+		}
+		d.receive(l.burst, now, h.HasSequence, h.Ns, frame)
+	}
+	l.update(d)
 }
 
 // control hands a copy of a control message to the shard that owns its tunnel.
@@ -110,7 +152,17 @@ func (e *Engine) newcomerShard(packet []byte, peer netip.AddrPort) *shard {
 type holding struct {
 	queue deadlines[*dataSession]
 	burst *pppbridge.Burst
+
+	// Of the merged message at hand: the session of the last datagram, if its
+	// header was of the plain kind, this header, and how many more had the same.
+	session  *dataSession
+	header   uint64
+	repeated uint64
 }
+
+// plainHeader is the octets of the header of a data message without optional
+// fields: flags and version, Tunnel ID, Session ID.
+const plainHeader = 6
 
 // update notes what a frame has changed in the session's deadline.
 func (l *holding) update(d *dataSession) {

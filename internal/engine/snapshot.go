@@ -102,8 +102,8 @@ func (c *Call) info() CallInfo {
 		i.Bridge, i.Stats = c.bridge.Info(), c.bridge.Stats()
 	}
 	if d := c.data; d != nil {
-		i.Rx = Traffic{d.rxPackets.Load(), d.rxBytes.Load()}
-		i.Tx = Traffic{d.txPackets.Load(), d.txBytes.Load()}
+		i.Rx = Traffic{d.rx.Frames.Load(), d.rx.Octets.Load()}
+		i.Tx = Traffic{d.tx.Frames.Load(), d.tx.Octets.Load()}
 		i.SendSequence = d.sequence.Sender.Active()
 		i.SequenceRequired = d.required
 		i.Sequence = d.sequence.Receiver.Counters()

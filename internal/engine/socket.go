@@ -93,11 +93,7 @@ func (s *socket) Ready(now time.Time, _ kernel.Events) {
 		n, err := b.Receive(s.fd)
 		for i := range n {
 			merged, size, from, to := b.Datagram(i)
-			for len(merged) > size {
-				s.dispatch(now, merged[:size:size], from, to)
-				merged = merged[size:]
-			}
-			s.dispatch(now, merged, from, to)
+			s.dispatchMerged(now, merged, size, from, to)
 		}
 		s.reader.holding.burst.Flush()
 		// An error is one that ICMP brought (the peer's port is closed, say):

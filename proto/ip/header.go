@@ -77,18 +77,23 @@ type Header struct {
 // b[:h.Length]. The checksum of the IPv4 header is not verified. The errors are
 // ErrTruncated, ErrVersion and ErrHeader.
 func Parse(b []byte) (h Header, err error) {
+	err = h.Parse(b)
+	return h, err
+}
+
+// Parse is the function Parse for a Header that the caller has: a copy of it costs
+// as much as reading it. After an error the Header means nothing.
+func (h *Header) Parse(b []byte) error {
 	if len(b) == 0 {
-		return h, ErrTruncated
+		return ErrTruncated
 	}
 	switch b[0] >> 4 {
 	case 4:
-		err = h.parse4(b)
+		return h.parse4(b)
 	case 6:
-		err = h.parse6(b)
-	default:
-		err = ErrVersion
+		return h.parse6(b)
 	}
-	return h, err
+	return ErrVersion
 }
 
 // parse4: RFC 791 section 3.1.
@@ -128,6 +133,7 @@ func (h *Header) parse6(b []byte) error {
 	}
 	h.Version = 6
 	h.Protocol = b[6]
+	h.Fragment, h.Offset = false, 0
 	h.HeaderLen = header6Len
 	h.Length = length
 	h.Src = netip.AddrFrom16([16]byte(b[8:24]))
