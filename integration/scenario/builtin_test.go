@@ -27,7 +27,8 @@ const (
 
 // TestBuiltinLNS: pppds behind xl2tpds are let in by the built-in endpoint with
 // the right password and not with a wrong one, by each protocol, with IPv4 and
-// IPv6, on both data planes.
+// IPv6, on both data planes; and nothing of them gets through that has another's
+// source address.
 func TestBuiltinLNS(t *testing.T) {
 	for _, p := range []plane{
 		{"tun", "builtin/tun", `dataplane = "userspace"`},
@@ -41,6 +42,7 @@ func TestBuiltinLNS(t *testing.T) {
 			const far = "fd98::1" // behind the LNS
 			n.B.MustRun(t, "ip", "addr", "add", far+"/128", "dev", "lo")
 			Forward(t, n.B)
+			looseSources(t, n.B)
 			lns := Adit(t, n.B, builtinLNS(p, n.AddrB(), network))
 			good, bad := dialAll(t, n, p, network)
 
@@ -68,6 +70,7 @@ func TestBuiltinLNS(t *testing.T) {
 			n.A.MustRun(t, "ip", "addr", "add", "fd97::2/128", "dev", routed)
 			n.A.MustRun(t, "ip", "-6", "route", "add", far+"/128", "dev", routed)
 			reach(t, n.A, far, 1300, "-I", "fd97::2")
+			checkForgeries(t, n, lns, p, clients, routed)
 
 			for _, d := range bad {
 				d.waitPPPLog(t, "authentication failed", "authentication failure", "peer reports", "Authentication failure")
