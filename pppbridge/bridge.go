@@ -141,7 +141,7 @@ type Stats struct {
 	SplitMerged     uint64 // out, synchronous: frames that came in one piece and were parted
 	LogLinesDropped uint64 // pppd's log lines beyond the rate limit
 
-	DropSource    uint64 // in: the source address is not the subscriber's
+	DropSource    uint64 // in: the source address is not the subscriber's (userspace plane)
 	DropNotUp     uint64 // in or out: the network protocol is not up
 	DropMalformed uint64 // in: no IP packet; out, synchronous: no frame could be made out
 	DropTooBig    uint64 // out: longer than the peer's MRU, answered by ICMP
