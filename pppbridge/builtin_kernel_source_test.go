@@ -164,8 +164,10 @@ func (o *testOwner) wantTaken(t *testing.T, what string) {
 // nothing of it any more.
 func TestKernelLinkAddressTaken(t *testing.T) {
 	k, first, second := newFakeKernel(t), newTestOwner(t), newTestOwner(t)
-	a, b := first.open(t, k.plane, lnsSpec(1)), second.open(t, k.plane, lnsSpec(2))
-	k.wantOps(t, "open session", "open channel", "open session", "open channel")
+	a := first.open(t, k.plane, lnsSpec(1))
+	k.wantOps(t, "open session", "open channel")
+	b := second.open(t, k.plane, lnsSpec(2))
+	k.wantOps(t, "open session", "open channel")
 	up := func(o *testOwner, l *kernelLink, f ppp.Family, n ppp.Network) { o.on(func() { l.Up(f, n) }) }
 	addressOnly, routeOnly, prefixOnly, neither := testNetwork, testNetwork, testNetwork, testNetwork
 	addressOnly.Routes = nil
