@@ -39,7 +39,9 @@ func (d *dataSession) receive(b *pppbridge.Burst, now time.Time, numbered bool, 
 	if r.Receive(now, numbered, ns, frame) == sequence.Deliver {
 		d.bridge.Deliver(b, now, frame)
 	}
-	d.release(b, now)
+	if !r.Idle() {
+		d.release(b, now)
+	}
 }
 
 // release passes on the frames that need wait no longer. The next Pop takes the

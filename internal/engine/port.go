@@ -166,8 +166,8 @@ const plainHeader = 6
 
 // update notes what a frame has changed in the session's deadline.
 func (l *holding) update(d *dataSession) {
-	if at := d.sequence.Receiver.Deadline(); !at.IsZero() || d.deadline.index != 0 {
-		l.queue.set(&d.deadline, at)
+	if d.deadline.index != 0 || !d.sequence.Receiver.Idle() {
+		l.queue.set(&d.deadline, d.sequence.Receiver.Deadline())
 	}
 }
 

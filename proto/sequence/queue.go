@@ -14,6 +14,12 @@ func (r *Receiver) Pop() (frame []byte, ok bool) {
 	return h.data, true
 }
 
+// Idle says that nothing is held and nothing is free to go: Pop has nothing, and
+// Deadline is zero.
+func (r *Receiver) Idle() bool {
+	return r.waiting.head == nil && r.ready.head == nil && r.popped == nil
+}
+
 // Deadline returns when Expire is due, or the zero time if nothing is held.
 func (r *Receiver) Deadline() time.Time { return r.deadline }
 

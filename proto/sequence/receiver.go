@@ -94,6 +94,10 @@ func (r *Receiver) Receive(now time.Time, hasNs bool, ns uint16, frame []byte) V
 		return Deliver
 	}
 	if !hasNs {
+		if r.Idle() && r.follower == nil && !r.required {
+			r.count.unsequenced.Add(1)
+			return Deliver
+		}
 		return r.unsequenced(frame)
 	}
 	v := r.sequenced(now, ns, frame)
