@@ -15,12 +15,12 @@ import (
 func (l *tunLink) Deliver(b *Burst, now time.Time, frame []byte) {
 	protocol, packet, err := ppp.Split(frame)
 	switch {
-	case errors.Is(err, ppp.ErrTruncated):
-		l.count.malformed.Add(1)
 	case err == nil && protocol == ppp.ProtocolIPv4:
 		l.receive(b, now, ppp.IPv4, packet)
 	case err == nil && protocol == ppp.ProtocolIPv6:
 		l.receive(b, now, ppp.IPv6, packet)
+	case errors.Is(err, ppp.ErrTruncated):
+		l.count.malformed.Add(1)
 	default:
 		// The endpoint answers also what it does not know. Frames that the owner
 		// cannot take, it counts.
