@@ -101,8 +101,8 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text)
 	}
-	// The secret files that it names are not in the source: an example of
-	// each stands in for them.
+	// The files of secrets and passwords that it names are not in the source: an
+	// example of each stands in for them.
 	dir, err := os.MkdirTemp("", "adit-gate-")
 	if err != nil {
 		return err
@@ -126,12 +126,13 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	return shown(binary, "check", "-c", filepath.Join(dir, "adit.toml"))(ctx, out)
 }
 
-// secretFiles lists the values of secret_file, relative to the configuration.
+// secretFiles lists the values of secret_file and password_file, relative to the
+// configuration.
 func secretFiles(config string) []string {
 	var names []string
 	for line := range strings.Lines(config) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if !ok || strings.TrimSpace(key) != "secret_file" {
+		if key = strings.TrimSpace(key); !ok || key != "secret_file" && key != "password_file" {
 			continue
 		}
 		if name := strings.Trim(strings.TrimSpace(value), `"`); name != "" && !filepath.IsAbs(name) {

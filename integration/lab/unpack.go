@@ -15,7 +15,7 @@ import (
 // package's direct dependencies that this machine has not, into a tree in the
 // cache. Nothing is installed, so no daemon starts and nothing changes outside
 // the cache. The tree is as from the root folder: TREE/usr/sbin/PROGRAM.
-func Unpack(ctx context.Context, log io.Writer, n Need) (tree string, err error) {
+func Unpack(ctx context.Context, log io.Writer, n Need) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
@@ -25,11 +25,11 @@ func Unpack(ctx context.Context, log io.Writer, n Need) (tree string, err error)
 		return "", err
 	}
 	defer unlock()
-	tree = filepath.Join(cache, "tree-"+n.Package)
-	if _, err := os.Stat(filepath.Join(tree, "usr", "sbin", n.Program)); err == nil {
+	tree := filepath.Join(cache, "tree-"+n.Package)
+	if _, err = os.Stat(filepath.Join(tree, "usr", "sbin", n.Program)); err == nil {
 		return tree, nil
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil {
+	if _, err = exec.LookPath("apt-get"); err != nil {
 		return "", fmt.Errorf("lab: %s is taken from a Debian package: %w", n.Program, err)
 	}
 	fmt.Fprintf(log, "lab: unpacking %s\n", n.Package)
@@ -40,7 +40,7 @@ func Unpack(ctx context.Context, log io.Writer, n Need) (tree string, err error)
 	defer os.RemoveAll(tmp)
 	whole := filepath.Join(tmp, "whole")
 	// First the package: apt-get knows its dependencies after it was found.
-	if err := unpackInto(ctx, log, tmp, whole, n.Package); err != nil {
+	if err = unpackInto(ctx, log, tmp, whole, n.Package); err != nil {
 		return "", err
 	}
 	libraries, err := lackedLibraries(ctx, n.Package)
@@ -48,11 +48,11 @@ func Unpack(ctx context.Context, log io.Writer, n Need) (tree string, err error)
 		return "", err
 	}
 	for _, pkg := range libraries {
-		if err := unpackInto(ctx, log, tmp, whole, pkg); err != nil {
+		if err = unpackInto(ctx, log, tmp, whole, pkg); err != nil {
 			return "", err
 		}
 	}
-	if err := os.RemoveAll(tree); err != nil {
+	if err = os.RemoveAll(tree); err != nil {
 		return "", err
 	}
 	return tree, os.Rename(whole, tree)

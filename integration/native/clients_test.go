@@ -114,11 +114,13 @@ func TestOneOfMany(t *testing.T) {
 	}
 }
 
-// interfaces is what ip says about addresses and routes, to be compared.
+// interfaces is what ip says about the addresses and routes of the TUN, to be
+// compared.
 func interfaces(t *testing.T, ns *scenario.NS) string {
 	t.Helper()
-	return ns.MustRun(t, "ip", "-br", "addr") + ns.MustRun(t, "ip", "route", "show", "table", "all") +
-		ns.MustRun(t, "ip", "-6", "route", "show", "table", "all")
+	return ns.MustRun(t, "ip", "-br", "addr", "show", "dev", "adit0") +
+		ns.MustRun(t, "ip", "route", "show", "table", "all", "dev", "adit0") +
+		ns.MustRun(t, "ip", "-6", "route", "show", "table", "all", "dev", "adit0")
 }
 
 // checkAddresses: each client has an address of its own, and the LNS knows it.
