@@ -37,7 +37,7 @@ func newRoom(fresh bool) (*room, error) {
 
 func (r *room) enter(fresh bool) (err error) {
 	if fresh {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("making a network namespace: %w", err)
 		}
 	}

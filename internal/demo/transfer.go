@@ -59,8 +59,8 @@ func transfer(ctx context.Context, server, client *room, addr netip.Addr, fromSe
 	}
 	sent := make(chan sending, 1)
 	go func() {
-		n, err := send(from, lasting)
-		sent <- sending{n, err}
+		n, problem := send(from, lasting)
+		sent <- sending{n, problem}
 	}()
 	result, err := receive(to)
 	if err != nil {
