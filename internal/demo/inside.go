@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -161,7 +162,26 @@ func (s *scene) session(ctx context.Context) (string, error) {
 	if !poolRange.Contains(s.lacAddr) || s.lnsAddr != lnsInner {
 		return "", fmt.Errorf("the addresses are %s and %s, which nobody gave", s.lnsAddr, s.lacAddr)
 	}
+	if err := s.lac.await(ctx, upLimit, "route to the LNS", s.routed); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("user %s by MS-CHAPv2; LNS %s, LAC %s", user, s.lnsAddr, s.lacAddr), nil
+}
+
+// routed says whether the LAC's machine has a route to the LNS from the address of
+// the session: PPP is up a moment before its address is on the interface.
+func (s *scene) routed(context.Context) (bool, error) {
+	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.lnsAddr, 9))
+	var from net.Addr
+	err := s.lacRoom.do(func() error {
+		conn, problem := net.DialUDP("udp", nil, to)
+		if problem == nil {
+			from = conn.LocalAddr()
+			problem = conn.Close()
+		}
+		return problem
+	})
+	return err == nil && from.(*net.UDPAddr).AddrPort().Addr() == s.lacAddr, err
 }
 
 func (s *scene) ping(ctx context.Context) (string, error) {
