@@ -154,6 +154,8 @@ password = "not the one that pppd has"
 ppp = "builtin"
 %[2]s
 auth = ["%[1]s"]
+rechallenge = "10s"
+echo_interval = "5s"
 local_address = "%[3]s"
 pool = "subscribers"
 mtu = 1400
@@ -344,4 +346,70 @@ func waitUsers(t *testing.T, d *AditDaemon, name string, count int) (up []contro
 		return len(up) == count
 	})
 	return up
+}
+
+// TestBuiltinFamilies: a pppd that wants one network protocol only, and an LNS
+// that has one only, come up with that one, on both planes.
+func TestBuiltinFamilies(t *testing.T) {
+	for _, p := range []plane{
+		{"tun", "builtin/tun", `dataplane = "userspace"`},
+		{"kernel", "builtin/kernel", `dataplane = "kernel"`},
+	} {
+		for _, family := range []string{"ipv4", "ipv6"} {
+			for _, who := range []string{"LNS", "pppd"} {
+				t.Run(p.name+"/"+family+"_by_"+who, func(t *testing.T) {
+					t.Parallel()
+					oneFamily(t, p, family, who)
+				})
+			}
+		}
+	}
+}
+
+func oneFamily(t *testing.T, p plane, family, who string) {
+	t.Helper()
+	n := NewNet(t)
+	without := map[string]string{"ipv4": "ipv6", "ipv6": "ipv4"}[family]
+	config := fmt.Sprintf(`
+[[listen]]
+address = "%s"
+[pools.subscribers]
+ranges = ["%s-%s"]
+[profiles.default]
+ppp = "builtin"
+auth = []
+%s
+local_address = "%s"
+pool = "subscribers"
+mtu = 1400
+%s
+[[lns.peers]]
+name = "anybody"
+secret = "s3cret"
+`, netip.AddrPortFrom(n.AddrB(), 1701), poolStart, poolEnd, p.config, lnsInside,
+		map[string]string{"LNS": without + " = false"}[who])
+	lns := Adit(t, n.B, config+impatient)
+	o := XL2TPDOptions{Secret: "s3cret", Userspace: !p.kernel(), IPv6: true}
+	if who == "pppd" {
+		o.PPP = []string{map[string]string{"ipv4": "noipv6", "ipv6": "noip"}[family]}
+	}
+	client := XL2TPD(t, n.A, LAC, o)
+	v := lns.WaitSessions(t, time.Minute, 1)[0]
+	WaitFor(t, time.Minute, "the protocol to be up", func() bool {
+		v = lns.Sessions(t)[0]
+		return v.RemoteAddress.IsValid() == (family == "ipv4") && v.RemoteIPv6.IsValid() == (family == "ipv6") && v.Phase == "up"
+	})
+	if family == "ipv4" {
+		reach(t, n.A, lnsInside, 1372)
+		return
+	}
+	WaitFor(t, time.Minute, "pppd to have its interface up", func() bool {
+		log, _ := os.ReadFile(client.PPPLog) // it may not be there yet
+		return strings.Contains(string(log), "remote LL address")
+	})
+	c := n.A.Interfaces(t, "ppp")[0]
+	reach(t, n.A, llOfPeer(t, []*XL2TPDaemon{client}, c)+"%"+c.Name, 1300)
+	if local, _ := c.IPv4(); local.IsValid() {
+		t.Errorf("pppd has the IPv4 address %v", local)
+	}
 }

@@ -127,9 +127,9 @@ func (l *Links) Rename(index int, name string) (string, error) {
 // Name is the interface's name now.
 func (l *Links) Name(index int) (name string, err error) {
 	err = l.do(fmt.Sprintf("look for interface %d", index), func(h *netlink.Handle) error {
-		a, err := attrs(h.LinkByIndex(index))
+		a, problem := attrs(h.LinkByIndex(index))
 		name = a.Name
-		return err
+		return problem
 	})
 	return name, err
 }
@@ -137,9 +137,9 @@ func (l *Links) Name(index int) (name string, err error) {
 // Index is the index of the interface of that name.
 func (l *Links) Index(name string) (index int, err error) {
 	err = l.do(fmt.Sprintf("look for interface %q", name), func(h *netlink.Handle) error {
-		a, err := attrs(h.LinkByName(name))
+		a, problem := attrs(h.LinkByName(name))
 		index = a.Index
-		return err
+		return problem
 	})
 	return index, err
 }
@@ -174,9 +174,9 @@ type LinkCounters struct {
 // Counters reads the interface's counters.
 func (l *Links) Counters(index int) (c LinkCounters, err error) {
 	err = l.do(fmt.Sprintf("read the counters of interface %d", index), func(h *netlink.Handle) error {
-		a, err := attrs(h.LinkByIndex(index))
-		if err != nil || a.Statistics == nil {
-			return err
+		a, problem := attrs(h.LinkByIndex(index))
+		if problem != nil || a.Statistics == nil {
+			return problem
 		}
 		s := a.Statistics
 		c = LinkCounters{

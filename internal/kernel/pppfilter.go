@@ -110,10 +110,10 @@ func (u *PPPUnit) SetPassFilter(program []unix.SockFilter) error {
 	raw := unix.SockFprog{Len: uint16(len(program)), Filter: unsafe.SliceData(program)}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(u.FD()), unix.PPPIOCSPASS, uintptr(unsafe.Pointer(&raw)))
 	runtime.KeepAlive(program)
-	switch errno {
-	case 0:
+	if errno == 0 {
 		return nil
-	case unix.ENOTTY:
+	}
+	if errno == unix.ENOTTY {
 		return &Error{Op: op, Kind: ErrNotSupported, Err: errno, Advice: "the kernel was built without CONFIG_PPP_FILTER"}
 	}
 	return pppIoctlError(op, errno)
