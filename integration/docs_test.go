@@ -16,6 +16,7 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/lns"
 )
 
 // The documentation is held against the source: its configurations load, its
@@ -396,6 +397,9 @@ func TestDocsCounters(t *testing.T) {
 	known := map[string]bool{}
 	for c := engine.Counter(0); !strings.HasPrefix(c.String(), "counter("); c++ {
 		known[c.String()] = true
+	}
+	for name := range lns.New(&config.Config{}, nil).Counts() {
+		known[name] = true
 	}
 	if len(known) < 10 {
 		t.Fatalf("only %d counters are known", len(known))

@@ -24,7 +24,7 @@ import (
 const module = "adit"
 
 // leaves are the packages of internal that stand beside the layers.
-var leaves = []string{"internal/kernel", "internal/config", "internal/control", "internal/chap", "internal/simnet"}
+var leaves = []string{"internal/kernel", "internal/config", "internal/control", "internal/chap", "internal/simnet", "internal/sparing"}
 
 // layers lists for each folder of the module what of the module its packages
 // may import, beyond their own folder.
@@ -38,6 +38,7 @@ var layers = []struct {
 	{"internal/control", []string{"proto"}},
 	{"internal/chap", []string{"proto"}},
 	{"internal/simnet", []string{"proto"}},
+	{"internal/sparing", nil},
 	{"internal/demo", []string{"internal/control"}},
 	{"pppbridge", append([]string{"proto"}, leaves...)},
 	{"pseudowire", append([]string{"proto"}, leaves...)},
@@ -163,6 +164,8 @@ func TestViolationsAreSeen(t *testing.T) {
 		{"adit/internal/config", "github.com/BurntSushi/toml", true, true},
 		{"adit/pppbridge", "adit/internal/kernel", true, true},
 		{"adit/pppbridge", "adit/internal/engine", false, false},
+		{"adit/pppbridge", "adit/internal/sparing", true, true},
+		{"adit/internal/sparing", "adit/internal/kernel", false, false},
 		{"adit/pppbridge", "adit/pseudowire", false, false},
 		{"adit/internal/engine", "adit/pppbridge", true, true},
 		{"adit/internal/engine", "adit/lns", false, false},

@@ -1,41 +1,29 @@
 package lns
 
 import (
-	"sync"
+	"fmt"
 	"sync/atomic"
-	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"adit/internal/config"
+	"adit/internal/sparing"
 	"adit/pppbridge"
 	"adit/proto/ppp"
-)
-
-// How many lines about refused peers the log takes at once, and then a second: a
-// peer that tries passwords must not fill it.
-const (
-	refusalBurst = 20
-	refusalRate  = 1
 )
 
 // access decides which peers of the built-in endpoint may come in: the users of
 // the configuration. It answers at once, and is safe for use by every shard.
 type access struct {
 	users             *users
-	accepted, refused atomic.Uint64
-
-	mu     sync.Mutex // of the log's measure
-	now    func() time.Time
-	last   time.Time
-	tokens float64
-	left   uint64 // lines left out since the last
+	accepted, refused atomic.Uint64 // peers that showed who they are, or did not
+	refusals          sparing.Lines // a peer that tries passwords must not fill the log
 }
 
 var _ pppbridge.Access = (*access)(nil)
 
 // newAccess makes the access of a validated configuration.
-func newAccess(cfg *config.Config) *access {
-	return &access{users: newUsers(cfg.Users), now: time.Now, tokens: refusalBurst}
-}
+func newAccess(cfg *config.Config) *access { return &access{users: newUsers(cfg.Users)} }
 
 // Authenticate judges what a peer said to show who it is. The user's own address
 // and routes come with the verdict; where there are none, those of the session
@@ -58,36 +46,9 @@ func (a *access) logRefusal(spec *pppbridge.Spec, req ppp.AuthRequest, known boo
 	if spec == nil || spec.Log == nil {
 		return
 	}
-	left, ok := a.line()
-	if !ok {
-		return
-	}
-	entry := spec.Log
-	if left > 0 {
-		entry = entry.WithField("left_out", left)
-	}
+	why := "no [[users]] block has this name"
 	if known {
-		entry.Infof("user %q is refused: what it showed does not fit the password", req.Name)
-		return
+		why = "what it showed does not fit the password"
 	}
-	entry.Infof("user %q is refused: no [[users]] block has this name", req.Name)
-}
-
-// line says whether the log may take one more line, and how many it did not since
-// the last.
-func (a *access) line() (left uint64, ok bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := a.now()
-	if !a.last.IsZero() {
-		a.tokens = min(refusalBurst, a.tokens+now.Sub(a.last).Seconds()*refusalRate)
-	}
-	a.last = now
-	if a.tokens < 1 {
-		a.left++
-		return 0, false
-	}
-	a.tokens--
-	left, a.left = a.left, 0
-	return left, true
+	a.refusals.Log(spec.Log, logrus.InfoLevel, fmt.Sprintf("user %q is refused: %s", req.Name, why))
 }

@@ -7,12 +7,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"adit/internal/chap"
 	"adit/internal/config"
+	"adit/internal/sparing"
 	"adit/pppbridge"
 	"adit/proto/ppp"
 )
@@ -180,23 +182,25 @@ func TestAccessDecoy(t *testing.T) {
 
 // The log takes a burst, then a line a second with the number of those left out.
 func TestAccessLogIsSparing(t *testing.T) {
+	synctest.Test(t, testAccessLogIsSparing)
+}
+
+func testAccessLogIsSparing(t *testing.T) {
 	a, spec, out := accessLog()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	a.now = func() time.Time { return now }
 	req := ppp.AuthRequest{Method: ppp.MethodPAP, Name: "nobody\n\x1b[2J"}
 	for range 100 {
 		ask(t, a, spec, req)
 	}
-	if n := strings.Count(out.String(), "\n"); n != refusalBurst || a.refused.Load() != 100 {
+	if n := strings.Count(out.String(), "\n"); n != sparing.Burst || a.refused.Load() != 100 {
 		t.Errorf("%d lines, %d counted", n, a.refused.Load())
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Error("the log has the peer's control characters")
 	}
 	out.Reset()
-	now = now.Add(time.Second)
+	time.Sleep(time.Second)
 	ask(t, a, spec, req)
-	if !strings.Contains(out.String(), fmt.Sprintf("left_out=%d", 100-refusalBurst)) {
+	if !strings.Contains(out.String(), fmt.Sprintf("left_out=%d", 100-sparing.Burst)) {
 		t.Errorf("log %s", out)
 	}
 	a.Authenticate(&pppbridge.Spec{}, req, func(ppp.Verdict) {}) // no log

@@ -67,6 +67,9 @@ func TestUsersOfBuiltin(t *testing.T) {
 			t.Errorf("%s %s: %+v", c.name, c.password, got)
 		}
 	}
+	if n := r.Counts(); n["auth_accepted"] != 2 || n["auth_refused"] != 2 {
+		t.Errorf("counted %v", n)
+	}
 	// The pool has two addresses.
 	if err := r.Serve(r.callSpec("", profile, nil, true), profile); err != nil {
 		t.Error(err)

@@ -9,7 +9,6 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -22,7 +21,7 @@ type Role struct {
 	peers  map[*config.Peer]*peer
 	pools  map[*config.Pool]*pool
 	end    engine.End
-	access pppbridge.Access
+	access *access
 }
 
 // peer is one [[lns.peers]] block with what it holds at present.
@@ -49,6 +48,15 @@ func New(cfg *config.Config, planes *engine.Planes) *Role {
 		r.pools[p] = newPool(p)
 	}
 	return r
+}
+
+// Counts are the role's own counters by name, for people and programs: how often
+// a peer of the built-in endpoint showed who it is, and how often it did not.
+func (r *Role) Counts() map[string]uint64 {
+	return map[string]uint64{
+		"auth_accepted": r.access.accepted.Load(),
+		"auth_refused":  r.access.refused.Load(),
+	}
 }
 
 // AcceptTunnel matches an SCCRQ with the [[lns.peers]] blocks.
@@ -130,9 +138,12 @@ func (h *handler) CallRequested(c *engine.Call) {
 	// Who asks for an incoming call is its LAC, and so we are its LNS.
 	serving := c.Params.Direction == tunnel.Incoming
 	spec := p.role.callSpec("", p.cfg.Profile, nil, serving)
-	if (serving || spec.Bridge.Endpoint == nil) && p.role.Serve(spec, p.cfg.Profile) != nil {
-		refuse(c, "pool "+p.cfg.Profile.Pool.Name+" is exhausted: add a range to it", "no address is free")
-		return
+	// A pppd gets its address from the pool whoever asks.
+	if serving || spec.Bridge.Endpoint == nil {
+		if err := p.role.Serve(spec, p.cfg.Profile); err != nil {
+			refuse(c, err.Error(), "no address is free")
+			return
+		}
 	}
 	c.Accept(spec)
 }

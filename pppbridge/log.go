@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"github.com/sirupsen/logrus"
+
+	"adit/internal/sparing"
 )
 
 func discardLog() *logrus.Entry {
@@ -30,9 +32,8 @@ const (
 type lines struct {
 	buf     []byte // the beginning of a line that is not complete
 	cut     bool   // the line is too long; skip to its end
-	tokens  float64
-	last    time.Time
-	dropped uint64
+	bucket  sparing.Bucket
+	dropped uint64 // complete lines that the rate did not allow
 }
 
 // feed takes a piece of output and calls line for each complete line that the
@@ -69,17 +70,10 @@ func (l *lines) emit(now time.Time, see, line func(string)) {
 		return
 	}
 	see(s)
-	if l.last.IsZero() {
-		l.tokens = logBurst
-	} else {
-		l.tokens = min(logBurst, l.tokens+now.Sub(l.last).Seconds()*logRate)
-	}
-	l.last = now
-	if l.tokens < 1 {
+	if !l.bucket.Take(now, logBurst, logRate) {
 		l.dropped++
 		return
 	}
-	l.tokens--
 	line(s)
 }
 

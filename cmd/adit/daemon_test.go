@@ -154,6 +154,10 @@ retry_min = "100ms"
 	if err != nil || status.Tunnels.Up != 1 || status.Sessions.Up != 2 || len(status.Listeners) != 1 || status.Listeners[0] != addr {
 		t.Errorf("%+v, %v", status, err)
 	}
+	// The counters of the role are among the engine's.
+	if n, ok := status.Counters["auth_refused"]; n != 0 || !ok || status.Counters["calls_up"] != 2 {
+		t.Errorf("counters %v", status.Counters)
+	}
 	tunnels, err := lac.client.Tunnels(t.Context())
 	if err != nil || len(tunnels) != 1 || tunnels[0].Role != control.RoleInitiator || tunnels[0].PeerHostName != "lns" || tunnels[0].PeerAddress.String() != addr {
 		t.Errorf("%+v, %v", tunnels, err)

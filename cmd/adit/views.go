@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"adit/internal/config"
@@ -37,6 +38,7 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 		Tunnels:  control.Counts{Limit: d.cfg.Limits.Tunnels},
 		Sessions: control.Counts{Limit: d.cfg.Limits.Sessions},
 	}
+	maps.Copy(s.Counters, d.lns.Counts())
 	for _, l := range d.engine.Listeners() {
 		s.Listeners = append(s.Listeners, l.String())
 	}

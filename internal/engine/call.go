@@ -195,9 +195,9 @@ func (c *Call) logDown() {
 	case c.placed || c.state != CallPending:
 		log.Info("session is down")
 	case c.refusal != "":
-		c.tunnel.callers.log(log, logrus.WarnLevel, "session refused: "+c.refusal)
+		c.tunnel.callers.Log(log, logrus.WarnLevel, "session refused: "+c.refusal)
 	default:
-		c.tunnel.callers.log(log, logrus.InfoLevel, "session was not established")
+		c.tunnel.callers.Log(log, logrus.InfoLevel, "session was not established")
 	}
 }
 
@@ -249,5 +249,5 @@ func (c *Call) linkInfo(send, recv uint32) {
 // wanErrors logs what the LAC says of its line. Nothing holds a peer to
 // RFC 2661 section 6.13: "not more than once every 60 seconds".
 func (c *Call) wanErrors(e l2tp.CallErrors) {
-	c.tunnel.callers.log(c.log.WithField("errors", fmt.Sprintf("%+v", e)), logrus.InfoLevel, "line errors reported by the LAC")
+	c.tunnel.callers.Log(c.log.WithField("errors", fmt.Sprintf("%+v", e)), logrus.InfoLevel, "line errors reported by the LAC")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"adit/internal/kernel"
+	"adit/internal/sparing"
 	"adit/pppbridge"
 	"adit/proto/sequence"
 )
@@ -55,7 +56,7 @@ type Engine struct {
 	epoch    time.Time // what tunnelSlot.lastData counts from
 
 	tunnels, sessions, halfOpen atomic.Int64
-	strangers                   sparing // lines about peers that have no tunnel as yet
+	strangers                   sparing.Lines // lines about peers that have no tunnel as yet
 
 	mu      sync.Mutex
 	sockets map[socketKey]*socket // the shared ones

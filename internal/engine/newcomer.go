@@ -137,7 +137,7 @@ func (s *shard) refuse(path *Path, h l2tp.Header, r *request, refusal *Refusal) 
 	if refusal.Name != "" {
 		fields["peer_name"] = refusal.Name
 	}
-	s.engine.strangers.log(s.engine.log.WithFields(fields), logrus.WarnLevel, "tunnel refused: "+refusal.Why)
+	s.engine.strangers.Log(s.engine.log.WithFields(fields), logrus.WarnLevel, "tunnel refused: "+refusal.Why)
 	if r.tunnelID == 0 {
 		return
 	}

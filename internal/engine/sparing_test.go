@@ -11,6 +11,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/sparing"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -52,32 +53,6 @@ func logging(l *lines) func(*Options) {
 	}
 }
 
-func TestSparing(t *testing.T) {
-	var s sparing
-	at := time.Unix(1, 0)
-	take := func(wantLeft int, wantOK bool) {
-		t.Helper()
-		if left, ok := s.take(at); left != wantLeft || ok != wantOK {
-			t.Errorf("at %v: %d left out, %v; want %d, %v", at.Sub(time.Unix(1, 0)), left, ok, wantLeft, wantOK)
-		}
-	}
-	for range sparingBurst {
-		take(0, true)
-	}
-	take(0, false)
-	at = at.Add(900 * time.Millisecond)
-	take(0, false)
-	at = at.Add(100 * time.Millisecond)
-	take(2, true)
-	take(0, false)
-	at = at.Add(time.Hour)
-	take(1, true)
-	for range sparingBurst - 1 {
-		take(0, true)
-	}
-	take(0, false)
-}
-
 // TestSCCRQsDoNotFloodTheLog: 5,000 SCCRQs in a second that are refused, for
 // each reason that there is.
 func TestSCCRQsDoNotFloodTheLog(t *testing.T) {
@@ -107,7 +82,7 @@ func TestSCCRQsDoNotFloodTheLog(t *testing.T) {
 			}
 			synctest.Wait()
 			lns.do(func(s *shard) { s.stopAll(tunnel.Cause{}) })
-			if got := len(log.with("")); got == 0 || got > 2*sparingBurst {
+			if got := len(log.with("")); got == 0 || got > 2*sparing.Burst {
 				t.Errorf("%s: %d lines", name, got)
 			}
 			time.Sleep(time.Minute)
@@ -150,7 +125,7 @@ func TestCallsDoNotFloodTheLog(t *testing.T) {
 			t.Fatalf("%d calls have ended", got)
 		}
 		refused, others := log.with("session refused: there is no room", "level=warning"), log.with("session was not established")
-		if len(refused) == 0 || len(others) == 0 || len(log.with(""))-before > sparingBurst+1 {
+		if len(refused) == 0 || len(others) == 0 || len(log.with(""))-before > sparing.Burst+1 {
 			t.Errorf("%d lines of refused calls, %d of others, %d in all", len(refused), len(others), len(log.with(""))-before)
 		}
 		if got := lns.counter(CallsFailed); got != 500 {

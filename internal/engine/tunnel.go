@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/sparing"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -37,7 +38,7 @@ type Tunnel struct {
 	calls    map[uint16]*Call // by our Session ID
 	placed   map[*Call]bool   // placed, and without a Session ID as yet
 	bridges  int              // bridges that have not ended
-	callers  sparing          // lines about calls of the peer that were never up
+	callers  sparing.Lines    // lines about calls of the peer that were never up
 	deadline deadline[*Tunnel]
 
 	// Events wait here while Step's actions are being performed, because a role
@@ -260,7 +261,7 @@ func (t *Tunnel) ended(cause tunnel.Cause) {
 	if t.up || t.initiator {
 		log.Info("tunnel is down")
 	} else {
-		e.strangers.log(log, logrus.InfoLevel, "tunnel was not established")
+		e.strangers.Log(log, logrus.InfoLevel, "tunnel was not established")
 	}
 	t.spec.Handler.TunnelDown(t, cause)
 }

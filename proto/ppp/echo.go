@@ -15,7 +15,8 @@ const echoRate = 10
 // line is taken to be looped back: by chance it happens once in 2^32 links.
 const maxLoops = 5
 
-// limiter allows a number of things in each second.
+// limiter allows a number of things in each second. It is in every endpoint, and
+// so it has eight octets where a token bucket has five times as many.
 type limiter struct {
 	second uint32 // the second that n is of
 	n      uint8
