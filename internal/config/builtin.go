@@ -107,7 +107,7 @@ func (c *checker) servers(key string, raw []string) (two [2]netip.Addr) {
 	for i, text := range raw {
 		addr, err := netip.ParseAddr(text)
 		switch {
-		case err != nil || !addr.Is4() || addr.IsUnspecified() || addr.IsMulticast():
+		case err != nil || !isHost(addr):
 			c.add(joinIndex(key, i), "%q is not an IPv4 address of a host; write one such as \"192.0.2.53\"", text)
 		case i < len(two):
 			two[i] = addr

@@ -32,6 +32,9 @@ func (c *checker) checkPools(raw map[string]rawPool) {
 				c.missing(at, "%q %s", text, problem)
 				continue
 			}
+			if !r.areHosts() {
+				c.add(at, "%v has addresses of 0.0.0.0/8, of 127.0.0.0/8 or above 223.255.255.255, which no peer can have; take them out", r)
+			}
 			pool.Ranges = append(pool.Ranges, r)
 			all = append(all, placedRange{r, at})
 		}
@@ -115,6 +118,12 @@ func addr4(n uint32) netip.Addr {
 // Contains says whether an address is in the range.
 func (r Range) Contains(a netip.Addr) bool {
 	return r.First.Compare(a) <= 0 && a.Compare(r.Last) <= 0
+}
+
+// areHosts says whether a peer can have any address of the range.
+func (r Range) areHosts() bool {
+	const loopback = 127
+	return isHost(r.First) && isHost(r.Last) && (r.First.As4()[0] < loopback) == (r.Last.As4()[0] < loopback)
 }
 
 // Size is the number of addresses in the range.

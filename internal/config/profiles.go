@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"adit/proto/ppp"
 )
 
 // DefaultProfile is the profile of those that name none.
@@ -74,13 +76,17 @@ func (c *checker) checkMTU(key string, p *Profile, octets int) {
 	}
 }
 
+// isHost says whether the endpoints of a link can have the address, to pppd as to
+// our own: not one of 0.0.0.0/8, 127.0.0.0/8 or above 223.255.255.255.
+func isHost(a netip.Addr) bool { return a.Is4() && ppp.UsableIPv4(a) }
+
 // localAddress reads our end's address, which no pool may give to a peer.
 func (c *checker) localAddress(key string, raw *string) netip.Addr {
 	if raw == nil {
 		return netip.Addr{}
 	}
 	addr, err := netip.ParseAddr(*raw)
-	if err != nil || !addr.Is4() || addr.IsUnspecified() || addr.IsMulticast() {
+	if err != nil || !isHost(addr) {
 		c.add(key, "%q is not an IPv4 address of a host; write one such as \"10.0.0.1\"", *raw)
 		return netip.Addr{}
 	}

@@ -27,6 +27,9 @@ func (a ipv4) addr() netip.Addr {
 
 func (a ipv4) octets() []byte { return octets4(uint32(a)) }
 
+// UsableIPv4 says whether IPCP takes the address for that of a host.
+func UsableIPv4(a netip.Addr) bool { return ipv4Of(a).usable() }
+
 // usable says whether a host can have the address: it is not of 0/8 or 127/8, and
 // neither multicast nor reserved nor broadcast.
 func (a ipv4) usable() bool { return a>>24 != 0 && a>>24 != 127 && a>>24 < 224 }
