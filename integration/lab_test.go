@@ -37,7 +37,18 @@ func TestLab(t *testing.T) {
 	lab.RunTests(t, packages, lab.TestOptions{
 		Run:      *labRun,
 		Binaries: map[string]string{"ADIT_BIN": "adit/cmd/adit"},
+		Skip:     newerKernel,
 	})
+}
+
+// newerKernel are tests of what the lab's Linux 6.1 does not have: a TUN that
+// takes and gives merged datagrams (6.2). The machine's own kernel runs them, and
+// with CI=true they fail where it does not have it either.
+var newerKernel = []string{
+	"adit/internal/kernel.TestTUNSuperPacketReachesSockets",
+	"adit/internal/kernel.TestTUNSuperPacketIsForwardedAsSegments",
+	"adit/internal/kernel.TestTUNReadsSuperPackets",
+	"adit/internal/kernel.TestTUNAllocatesNothing",
 }
 
 // TestLabCommand holds the lab to what it promises about a single command: both

@@ -46,7 +46,7 @@ func TestBuiltinLNS(t *testing.T) {
 			lns := Adit(t, n.B, builtinLNS(p, n.AddrB(), network))
 			good, bad := dialAll(t, n, p, network)
 
-			up := lns.WaitSessions(t, 3*time.Minute, len(methods))
+			up := waitIPv4(t, lns, len(methods))
 			clients := n.A.PPP(t, time.Minute, len(methods))
 			users := map[string]int{}
 			for _, v := range up {
@@ -86,6 +86,22 @@ func TestBuiltinLNS(t *testing.T) {
 			n.B.PPP(t, time.Minute, 0)
 		})
 	}
+}
+
+// waitIPv4 waits until so many sessions have IPv4, and there are no others: those
+// with a wrong password have ended.
+func waitIPv4(t *testing.T, d *AditDaemon, count int) (up []control.Session) {
+	t.Helper()
+	WaitFor(t, 3*time.Minute, fmt.Sprintf("%d sessions with IPv4 and no others", count), func() bool {
+		up = d.Sessions(t)
+		for _, v := range up {
+			if !v.RemoteAddress.IsValid() {
+				return false
+			}
+		}
+		return len(up) == count
+	})
+	return up
 }
 
 // reach pings until an answer comes: xl2tpd is single-threaded and loses packets

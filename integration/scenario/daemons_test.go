@@ -231,6 +231,9 @@ func (s *peers) traffic(t *testing.T, client Interface, bytes int64) {
 	t.Helper()
 	local, peer := client.IPv4()
 	const full = 1400 - 20 - 8 // the MTU less IP and ICMP headers
+	// A Configure-Ack that was lost, as on a synchronous PTY it may be, has IPCP
+	// begin again some seconds after it was up first.
+	reach(t, s.net.A, peer.String(), 56)
 	s.net.A.Ping(t, peer, 56, 3)
 	s.net.B.Ping(t, local, 56, 3)
 	s.net.A.Ping(t, peer, full, 3)

@@ -173,7 +173,7 @@ func TestSourceFilterBound(t *testing.T) {
 	}
 	// What a socket may have is a matter of net.core.optmem_max; a unit has no
 	// such bound.
-	set := many(300, 100)
+	set := many(100, 30)
 	program, err := SourceFilter(set)
 	if err != nil {
 		t.Fatal(err)
