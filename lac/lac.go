@@ -32,7 +32,6 @@ type Role struct {
 	log      *logrus.Entry
 	resolver resolver
 	lookups  chan struct{}
-	serial   callSerial
 	server   Server
 	secrets  map[*config.Session]ppp.Secrets // of the sessions that have a user
 
@@ -151,7 +150,6 @@ func (r *Role) wanted(t *config.Tunnel, s *config.Session, number int) engine.Wa
 	}
 	call := tunnel.Call{
 		Direction:          tunnel.Incoming,
-		CallSerial:         r.serial.next(),
 		SequencingRequired: s.Profile.Sequencing == config.SequencingRequired,
 		BearerType:         l2tp.BearerDigital,
 		CalledNumber:       s.CalledNumber,

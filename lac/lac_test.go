@@ -339,7 +339,6 @@ func TestWantedCalls(t *testing.T) {
 	if len(all) != 3 {
 		t.Fatalf("%d calls", len(all))
 	}
-	serials := map[uint32]bool{}
 	for i, want := range []struct {
 		name      string
 		direction tunnel.Direction
@@ -348,10 +347,9 @@ func TestWantedCalls(t *testing.T) {
 		if err != nil || spec.Name != want.name || all[i].Call.Direction != want.direction || !spec.SequencingRequired {
 			t.Errorf("call %d: %+v, %v", i, spec, err)
 		}
-		serials[all[i].Call.CallSerial] = true
-	}
-	if len(serials) != 3 {
-		t.Errorf("serials %v", serials)
+		if n := all[i].Call.CallSerial; n != 0 { // it is for each time that the call is placed
+			t.Errorf("call %d has the number %d already", i, n)
+		}
 	}
 	if c := all[0].Call; c.CalledNumber != "1" || c.CallingNumber != "2" || string(c.PrivateGroupID) != "g" || c.TxConnectSpeed != 5 || c.RxConnectSpeed != 6 {
 		t.Errorf("%+v", c)

@@ -9,6 +9,7 @@ import (
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/pppbridge"
+	"adit/proto/sequence"
 )
 
 // TestTUN: there is one if some profile needs it, and it has the addresses of
@@ -60,6 +61,22 @@ func TestPlaneSaysWhoSpeaks(t *testing.T) {
 		got := plane(&config.Profile{Name: "p"}, engine.Choice{Kind: kind, Reason: "why"})
 		if fmt.Sprintf("%s/%s", got.PPP, got.DataPlane) != want || got.Profile != "p" || got.Reason != "why" {
 			t.Errorf("%v is %+v, want %s", kind, got, want)
+		}
+	}
+}
+
+func TestHeld(t *testing.T) {
+	for _, c := range []struct {
+		counters sequence.Counters
+		want     int
+	}{
+		{sequence.Counters{}, 0},
+		{sequence.Counters{Held: 5}, 5},
+		{sequence.Counters{Held: 9, Reordered: 4, Released: 2, Discarded: 1}, 2},
+		{sequence.Counters{Held: 9, Reordered: 8, Released: 2}, 0}, // one left while we were looking
+	} {
+		if v := sessionView(engine.CallInfo{Sequence: c.counters}); v.Sequencing.Held != c.want {
+			t.Errorf("%+v: %d are held, want %d", c.counters, v.Sequencing.Held, c.want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"adit/lns"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
+	"adit/proto/sequence"
 	"adit/proto/tunnel"
 )
 
@@ -129,6 +130,7 @@ func sessionView(c engine.CallInfo) control.Session {
 			Send: c.SendSequence, Required: c.SequenceRequired,
 			Reordered: c.Sequence.Reordered, Late: c.Sequence.Late, Duplicate: c.Sequence.Duplicate,
 			Lost: c.Sequence.Lost, Overflow: c.Sequence.Overflow, Missing: c.Sequence.MissingNs,
+			Held: held(c.Sequence),
 		},
 	}
 	if c.LNS {
@@ -159,6 +161,12 @@ func sessionView(c engine.CallInfo) control.Session {
 		v.Sequencing.Late, v.Sequencing.Reordered = k.RxSeqDiscards, k.RxOOSPackets
 	}
 	return v
+}
+
+// held is how many frames are in the reorder queue: what came into it and has not
+// left it. The counts are not of one instant.
+func held(c sequence.Counters) int {
+	return max(0, int(c.Held-c.Reordered-c.Released-c.Discarded))
 }
 
 // drops names what a bridge threw away, and why; nil if it was nothing.

@@ -276,13 +276,17 @@ func TestRoleThatNeverAnswers(t *testing.T) {
 }
 
 // TestKeeper: a call that fails is placed again after pauses that grow, one
-// that lasted after the shortest, and none after the tunnel's end.
+// that lasted after the shortest, and none after the tunnel's end. Each time it
+// has another number, RFC 2661 section 4.4.4: "Call Serial Numbers should be set
+// to progressively increasing values".
 func TestKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, lac, lns := pair(t)
 		var keeper *Keeper
 		lac.role.onUp = func(tu *Tunnel) {
-			keeper = KeepCalls(tu, []Wanted{{Call: incoming(), Spec: func() (*CallSpec, error) {
+			call := incoming()
+			call.CallSerial = 0
+			keeper = KeepCalls(tu, []Wanted{{Call: call, Spec: func() (*CallSpec, error) {
 				return lac.role.newCallSpec(), nil
 			}}}, time.Second, 10*time.Second)
 		}
@@ -290,7 +294,12 @@ func TestKeeper(t *testing.T) {
 		lac.role.onCallDown = func(c *Call, _ tunnel.Cause) { keeper.Down(c) }
 		lac.role.onTunnel = func(*Tunnel, tunnel.Cause) { keeper.Stop() }
 		refuse := true
+		var serial uint32
 		lns.role.onCall = func(c *Call) {
+			if c.Params.CallSerial <= serial {
+				t.Errorf("serial number %d after %d", c.Params.CallSerial, serial)
+			}
+			serial = c.Params.CallSerial
 			if refuse {
 				c.Reject("", tunnel.Cause{})
 				return

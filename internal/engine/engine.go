@@ -52,6 +52,7 @@ type Engine struct {
 	wg       sync.WaitGroup
 	nextDial atomic.Uint32
 	nextRead atomic.Uint32
+	serial   callSerial
 	closing  atomic.Bool
 	epoch    time.Time // what tunnelSlot.lastData counts from
 

@@ -69,8 +69,11 @@ func (t *Tunnel) Stop(cause tunnel.Cause) {
 
 // PlaceCall asks the peer for a call: ICRQ or OCRQ, by call.Direction. It is for
 // tunnels whose TunnelUp was told. The call's fate comes through the Handler, but
-// not after Engine.Close.
+// not after Engine.Close. The call gets a serial number, if it has none.
 func (t *Tunnel) PlaceCall(call tunnel.Call, spec *CallSpec) *Call {
+	if call.CallSerial == 0 {
+		call.CallSerial = t.shard.engine.serial.next()
+	}
 	c := &Call{tunnel: t, spec: spec, Params: call, placed: true, since: time.Now()}
 	c.log = t.log.WithField("session_name", spec.Name)
 	if !t.shard.post(func() { t.place(c) }) {

@@ -1,8 +1,9 @@
-package lac
+package engine
 
 import "sync/atomic"
 
-// callSerial numbers our calls.
+// callSerial numbers the calls that we place, on all tunnels; one that is placed
+// again is another call.
 //
 // RFC 2661 section 4.4.4: "The Call Serial Number is intended to be an easy
 // reference for administrators on both ends of a tunnel to use when
