@@ -134,13 +134,13 @@ func (l *kernelLink) makeUnit() error {
 func (l *kernelLink) prepareUnit(u pppUnit) (name string, err error) {
 	for _, p := range npProtocols {
 		// A kernel that does not know a protocol does not pass it.
-		err := u.SetNPMode(p, kernel.NPDrop)
+		err = u.SetNPMode(p, kernel.NPDrop)
 		if err != nil && (p == uint16(ppp.ProtocolIPv4) || p == uint16(ppp.ProtocolIPv6)) {
 			return "", err
 		}
 	}
 	if l.localMRU != 0 {
-		if err := u.SetMRU(int(l.localMRU)); err != nil {
+		if err = u.SetMRU(int(l.localMRU)); err != nil {
 			return "", err
 		}
 	}
