@@ -198,8 +198,10 @@ func (b *builtin) Tick(now time.Time) {
 	if b.exit != nil {
 		return
 	}
-	if idle, ok := b.link.Idle(now); ok {
-		b.endpoint.Traffic(now.Add(-idle))
+	if b.endpoint.WantsTraffic() {
+		if idle, ok := b.link.Idle(now); ok {
+			b.endpoint.Traffic(now.Add(-idle))
+		}
 	}
 	b.step(now, ppp.Tick{})
 }

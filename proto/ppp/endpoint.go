@@ -102,6 +102,9 @@ func (e *Endpoint) Counters() Counters { return e.count }
 // most 64 octets, with what cannot be printed replaced; empty if it did not.
 func (e *Endpoint) Identification() string { return e.ident }
 
+// WantsTraffic says whether there is an idle timeout, so that Traffic matters.
+func (e *Endpoint) WantsTraffic() bool { return e.granted.idle > 0 }
+
 // Traffic tells when the last packet passed, for the idle timeout. It is to be
 // called before a Tick.
 func (e *Endpoint) Traffic(at time.Time) {

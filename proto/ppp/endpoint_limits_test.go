@@ -200,6 +200,9 @@ func TestSessionAndIdleTimeout(t *testing.T) {
 	b.want(ipcpHead+"02 01 000a 0306 0a000035", "NetworkUp IPv4 10.0.0.1-10.0.0.53 dns=[invalid IP invalid IP] wins=[invalid IP invalid IP] 0-0 user=bar")
 	up := b.now
 	b.wait(9 * time.Minute)
+	if !b.e.WantsTraffic() {
+		t.Error("an idle timeout, and nobody is asked about traffic")
+	}
 	b.e.Traffic(b.now)
 	b.wait(10*time.Minute - 1)
 	b.want()
