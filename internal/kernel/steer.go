@@ -133,6 +133,9 @@ func encode(program []instruction) []byte {
 	return out
 }
 
+// loadTries bounds the attempts to load a program that signals interrupt.
+const loadTries = 20
+
 // progLoad is the part of union bpf_attr that BPF_PROG_LOAD takes.
 type progLoad struct {
 	progType uint32
@@ -167,7 +170,13 @@ func loadSteering(refuse bool) (int, error) {
 		insns:    uint64(uintptr(unsafe.Pointer(&insns[0]))),
 		license:  uint64(uintptr(unsafe.Pointer(&license[0]))),
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a))
+	// The verifier gives up with EAGAIN when a signal comes, and the Go runtime
+	// sends itself signals all the time: on a slow processor it needs several
+	// attempts.
+	fd, errno := uintptr(0), unix.EAGAIN
+	for tries := 0; errno == unix.EAGAIN && tries < loadTries; tries++ {
+		fd, _, errno = unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a))
+	}
 	switch errno {
 	case 0:
 		return int(fd), nil
