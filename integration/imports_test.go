@@ -39,6 +39,7 @@ var layers = []struct {
 	{"internal/chap", []string{"proto"}},
 	{"internal/simnet", []string{"proto"}},
 	{"internal/sparing", nil},
+	{"internal/need", nil},
 	{"internal/demo", []string{"internal/control"}},
 	{"pppbridge", append([]string{"proto"}, leaves...)},
 	{"pseudowire", append([]string{"proto"}, leaves...)},
@@ -51,7 +52,7 @@ var layers = []struct {
 }
 
 // testsMay are what tests, but not the code they test, may import besides.
-var testsMay = []string{"internal/simnet", "integration/scenario"}
+var testsMay = []string{"internal/simnet", "internal/need", "integration/scenario"}
 
 // protoTestsMay are modules that only the tests of proto may import.
 var protoTestsMay = []string{"github.com/google/go-cmp"}

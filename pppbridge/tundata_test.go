@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"adit/internal/kernel"
+	"adit/internal/need"
 	"adit/proto/ip"
 	"adit/proto/ppp"
 )
@@ -63,7 +64,7 @@ func newDataPath(t testing.TB, s Spec) *dataPath {
 		err = d.f.OpenTUN(TUNConfig{Name: "dp0", MTU: 1500, Aggregates: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/24"), netip.MustParsePrefix("2001:db8:2::/48")}})
 	})
 	if err != nil {
-		skipOrFail(t, err.Error())
+		need.Lack(t, "%s", err.Error())
 	}
 	l, err := d.f.tun.Open(&s, d.out, LinkEvents{
 		Failed: func(_ time.Time, err error) { d.failed <- err }, Closed: func(time.Time) { d.closed <- true },

@@ -20,6 +20,7 @@ import (
 
 	"adit/internal/chap"
 	"adit/internal/kernel"
+	"adit/internal/need"
 	"adit/proto/ppp"
 )
 
@@ -42,7 +43,7 @@ func newNamespace(t testing.TB) *namespace {
 		}
 	}()
 	if err := <-made; err != nil {
-		skipOrFail(t, "it may not make a network namespace: "+err.Error())
+		need.Lack(t, "it may not make a network namespace: %v", err)
 	}
 	t.Cleanup(func() { close(n.jobs) })
 	return n
@@ -59,7 +60,7 @@ func wholeNamespace(t *testing.T) *namespace {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 		out, err := cmd.CombinedOutput()
 		if err != nil && os.Geteuid() != 0 {
-			skipOrFail(t, "it may not make a network namespace: "+err.Error())
+			need.Lack(t, "it may not make a network namespace: %v", err)
 		}
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -82,14 +83,6 @@ func wholeNamespace(t *testing.T) *namespace {
 	}()
 	t.Cleanup(func() { close(self.jobs) })
 	return self
-}
-
-func skipOrFail(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // do runs f on the namespace's thread.
@@ -355,7 +348,7 @@ func (r *rig) openTUN(t testing.TB, ns *namespace, f *Factory, c TUNConfig) {
 	ns.do(func() { err = f.OpenTUN(c) })
 	if errors.Is(err, kernel.ErrNotSupported) || errors.Is(err, kernel.ErrPermission) {
 		f.Close()
-		skipOrFail(t, err.Error())
+		need.Lack(t, "%s", err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)

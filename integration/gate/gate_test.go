@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"adit/internal/need"
 )
 
 func TestRunGoesOnAfterAFailure(t *testing.T) {
@@ -140,7 +142,7 @@ func FuzzBad(f *testing.F) { f.Add([]byte("a")); f.Fuzz(func(t *testing.T, b []b
 
 func TestCheckFormat(t *testing.T) {
 	if _, err := exec.LookPath("gofmt"); err != nil {
-		t.Skip("no gofmt")
+		need.Lack(t, "needs gofmt: %v", err)
 	}
 	dir := t.TempDir()
 	t.Chdir(dir)

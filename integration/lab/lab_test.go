@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"adit/internal/need"
 )
 
 func TestQuote(t *testing.T) {
@@ -35,7 +37,7 @@ func TestRunWithoutCommand(t *testing.T) {
 func TestArchiveIsCPIO(t *testing.T) {
 	cpio, err := lookTool("busybox")
 	if err != nil {
-		t.Skip("no busybox to read the archive with")
+		t.Skipf("no busybox to read the archive with: %v", err)
 	}
 	var b bytes.Buffer
 	w := cpioWriter{w: &b}
@@ -292,13 +294,13 @@ func TestBoundProcessDiesWithUs(t *testing.T) {
 // the time limit are right.
 func TestNativeRun(t *testing.T) {
 	if os.Geteuid() != 0 || !canIsolate() {
-		t.Skip("needs root and the right to make namespaces")
+		need.Lack(t, "needs root and the right to make namespaces")
 	}
 	if pkgs := missing(guestNeeds); len(pkgs) > 0 {
 		t.Skipf("needs the packages %v", pkgs)
 	}
 	if _, err := lookTool("xl2tpd"); err != nil {
-		t.Skip("needs xl2tpd")
+		t.Skipf("needs xl2tpd: %v", err)
 	}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	var out, diag bytes.Buffer

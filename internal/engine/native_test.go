@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"adit/internal/kernel"
+	"adit/internal/need"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
@@ -67,7 +68,7 @@ func (d *realNode) listen(t testing.TB, addr string) netip.AddrPort {
 	t.Helper()
 	bound, err := d.Listen(netip.AddrPortFrom(netip.MustParseAddr(addr), 0))
 	if errors.Is(err, kernel.ErrNoAddress) || errors.Is(err, kernel.ErrNotSupported) {
-		t.Skipf("this machine has no %s: %v", addr, err)
+		need.Lack(t, "needs %s: %v", addr, err)
 	}
 	must(t, err)
 	if bound.Port() == 0 {
@@ -321,6 +322,6 @@ func linkLocal(t testing.TB) netip.Addr {
 			}
 		}
 	}
-	t.Skip("this machine has no link-local IPv6 address")
+	need.Lack(t, "needs a link-local IPv6 address")
 	return netip.Addr{}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"adit/internal/need"
 )
 
 // pair opens two sockets on loopback; the first is bound to the wildcard, so
@@ -16,7 +18,7 @@ func pair(t *testing.T, wildcard, second string) (a, b int) {
 	t.Helper()
 	a, err := ListenUDP(netip.MustParseAddrPort(wildcard))
 	if errors.Is(err, ErrNotSupported) {
-		t.Skipf("this machine has no IPv6: %v", err)
+		need.Lack(t, "needs IPv6: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)

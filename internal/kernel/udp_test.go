@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"adit/internal/need"
 )
 
 var loopbacks = []struct {
@@ -236,7 +238,7 @@ func TestIPv6ListenerTakesNoIPv4(t *testing.T) {
 func TestWithNumericZone(t *testing.T) {
 	lo, err := net.InterfaceByName("lo")
 	if err != nil {
-		t.Skipf("this machine has no lo: %v", err)
+		need.Lack(t, "needs an interface lo: %v", err)
 	}
 	for in, want := range map[string]string{
 		"fe80::1%lo":          fmt.Sprintf("fe80::1%%%d", lo.Index),

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"adit/internal/need"
 )
 
 // A judge that is not ours: super packets written into a TUN must come out of a
@@ -62,23 +63,19 @@ type tun struct {
 // if CI says that it must run.
 func newTUN(t *testing.T) *tun {
 	t.Helper()
-	skip := t.Skipf
-	if os.Getenv("CI") == "true" {
-		skip = t.Fatalf
-	}
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-		skip("needs root for a network namespace: %v", err)
+		need.Lack(t, "needs root for a network namespace: %v", err)
 	}
 	fd, err := syscall.Open("/dev/net/tun", syscall.O_RDWR|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		skip("needs /dev/net/tun: %v", err)
+		need.Lack(t, "needs /dev/net/tun: %v", err)
 	}
 	request := ifreq{flags: syscall.IFF_TUN | syscall.IFF_NO_PI | syscall.IFF_VNET_HDR}
 	copy(request.name[:], "super0")
 	if errno := ioctl(fd, syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request))); errno != 0 {
 		syscall.Close(fd)
-		skip("needs CAP_NET_ADMIN for a TUN: %v", errno)
+		need.Lack(t, "needs CAP_NET_ADMIN for a TUN: %v", errno)
 	}
 	u := &tun{t: t, file: os.NewFile(uintptr(fd), "tun"), o: everything}
 	t.Cleanup(func() { u.file.Close() })
@@ -95,7 +92,7 @@ func newTUN(t *testing.T) *tun {
 		{"link", "set", "super0", "up"},
 	} {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			skip("ip %v: %v: %s", args, err, out)
+			need.Lack(t, "ip %v: %v: %s", args, err, out)
 		}
 	}
 	u.waitForAddress()
@@ -228,7 +225,7 @@ func right(packet []byte) bool {
 func TestTUNUDP(t *testing.T) {
 	u := newTUN(t)
 	if !u.o.USO {
-		t.Skip("this kernel's TUN has no USO")
+		need.Lack(t, "needs a TUN that takes merged datagrams (Linux 6.2)")
 	}
 	for _, version := range []int{4, 6} {
 		local, remote := ends(version)
@@ -345,156 +342,6 @@ func segments(t *testing.T, g GSO, packet []byte, size int) []byte {
 		data = append(data, p[at:]...)
 	}
 	return data
-}
-
-// The kernel makes one end of a TCP connection through the TUN; the packets on
-// the TUN are taken apart, joined again and given back as if the other end, a
-// socket of the same kernel, had sent them.
-func TestTUNTCP(t *testing.T) {
-	u := newTUN(t)
-	for _, version := range []int{4, 6} {
-		u.transfer(version)
-	}
-}
-
-// transfer sends 4 MiB from the kernel to itself: a connection from the TUN's
-// address to one behind it, which turn makes one to the TUN's address.
-func (u *tun) transfer(version int) {
-	t := u.t
-	t.Helper()
-	local, remote := ends(version)
-	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).AddrPort().Port()
-	data := octets(4<<20, version)
-	received := make(chan []byte, 1)
-	go func() {
-		c, err := listener.AcceptTCP()
-		if err != nil {
-			received <- nil
-			return
-		}
-		defer c.Close()
-		b, _ := io.ReadAll(c)
-		received <- b
-	}()
-	// The socket belongs to the namespace of the thread that makes it; the Dial
-	// of this goroutine would wait for packets that it must carry itself.
-	fd := connect(t, remote, port)
-	client := os.NewFile(uintptr(fd), "client")
-	defer client.Close()
-	sent := make(chan error, 1)
-	go func() {
-		conn, err := net.FileConn(client)
-		if err == nil {
-			defer conn.Close()
-			if _, err = conn.Write(data); err == nil {
-				err = conn.(*net.TCPConn).CloseWrite()
-			}
-		}
-		sent <- err
-	}()
-	most, mss := 0, 0
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	for {
-		select {
-		case <-deadline.C:
-			t.Fatalf("IPv%d: the transfer does not end", version)
-		case got := <-received:
-			if !bytes.Equal(got, data) {
-				t.Errorf("%d octets of %d, or others", len(got), len(data))
-			}
-			if err := <-sent; err != nil {
-				t.Error(err)
-			}
-			if most < 2 || mss == 0 {
-				t.Errorf("%d packets in a super packet at most, %d SYNs clamped", most, mss)
-			}
-			return
-		default:
-		}
-		n, clamped := u.turn(remote)
-		most, mss = max(most, n), mss+clamped
-	}
-}
-
-// connect begins a connection without waiting for it.
-func connect(t *testing.T, to netip.Addr, port uint16) int {
-	t.Helper()
-	family, address := syscall.AF_INET, syscall.Sockaddr(&syscall.SockaddrInet4{Port: int(port), Addr: [4]byte(to.AsSlice())})
-	if to.Is6() {
-		family, address = syscall.AF_INET6, &syscall.SockaddrInet6{Port: int(port), Addr: to.As16()}
-	}
-	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Connect(fd, address); err != nil && !errors.Is(err, syscall.EINPROGRESS) {
-		t.Fatal(err)
-	}
-	return fd
-}
-
-// turn takes what the kernel sends next, cuts it into packets, exchanges the
-// addresses of each, so that local:p to remote:q becomes remote:p to local:q,
-// joins them, and writes that. It returns how many went into a super packet at
-// most, and how many SYNs were clamped.
-func (u *tun) turn(remote netip.Addr) (most, clamped int) {
-	u.t.Helper()
-	if err := u.file.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		u.t.Fatal(err)
-	}
-	b := make([]byte, 70000)
-	n, err := u.file.Read(b)
-	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return 0, 0
-		}
-		u.t.Fatal(err)
-	}
-	g := ofVnet(b)
-	packets, err := cut(g, b[vnetLen:n])
-	if err != nil {
-		u.t.Fatalf("%+v: %v", g, err)
-	}
-	var s Super
-	for _, p := range packets {
-		h := mustParse(p)
-		if h.Protocol != ProtocolTCP || h.Dst != remote {
-			continue
-		}
-		if !right(p) {
-			u.t.Errorf("%+v gives a packet with wrong checksums", g)
-		}
-		if ClampMSS(p, *h, 1400) {
-			clamped++
-		}
-		// Both addresses change places: no checksum changes.
-		if h.Version == 4 {
-			swap(p[12:16], p[16:20])
-		} else {
-			swap(p[8:24], p[24:40])
-		}
-		turned := mustParse(p)
-		if s.Segments() > 0 && s.Add(p, turned) {
-			most = max(most, s.Segments())
-			continue
-		}
-		u.write(s.Finish())
-		s.Start(p, turned, u.o)
-	}
-	u.write(s.Finish())
-	return most, clamped
-}
-
-func swap(a, b []byte) {
-	for i := range a {
-		a[i], b[i] = b[i], a[i]
-	}
 }
 
 // The kernel believes the ICMP messages: a connected socket gets the error of
