@@ -2,14 +2,17 @@ package lns
 
 import (
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
 	"adit/internal/config"
+	"adit/internal/engine"
 	"adit/internal/sparing"
 	"adit/pppbridge"
 	"adit/proto/ppp"
+	"adit/proto/tunnel"
 )
 
 // access decides which peers of the built-in endpoint may come in: the users of
@@ -20,7 +23,34 @@ type access struct {
 	refusals          sparing.Lines // a peer that tries passwords must not fill the log
 }
 
-var _ pppbridge.Access = (*access)(nil)
+// session is the access of one call, and what it gives back.
+type session struct {
+	access *access
+	log    *logrus.Entry
+	back   func() // nil: nothing
+}
+
+var _ pppbridge.Access = (*session)(nil)
+
+func (s *session) Authenticate(req ppp.AuthRequest, answer func(ppp.Verdict)) {
+	s.access.Authenticate(&pppbridge.Spec{Log: s.log}, req, answer)
+}
+
+// Routes and the others are pppbridge.Access's.
+func (s *session) Routes() []netip.Prefix                                  { return nil }
+func (s *session) NetworkUp(ppp.Family, ppp.Network, pppbridge.Attachment) {}
+func (s *session) NetworkDown(ppp.Family)                                  {}
+func (s *session) Packet([]byte)                                           {}
+
+// Established is engine.Session's.
+func (s *session) Established(c *engine.Call) { s.log = c.Log() }
+
+// Ended is engine.Session's.
+func (s *session) Ended(tunnel.Cause, *pppbridge.Exit) {
+	if s.back != nil {
+		s.back()
+	}
+}
 
 // newAccess makes the access of a validated configuration.
 func newAccess(cfg *config.Config) *access { return &access{users: newUsers(cfg.Users)} }

@@ -9,6 +9,7 @@ import (
 	"adit/internal/engine"
 	"adit/pppbridge"
 	"adit/proto/ppp"
+	"adit/proto/tunnel"
 )
 
 // builtinConfig has a profile for the built-in endpoint, and a user.
@@ -61,7 +62,7 @@ func TestUsersOfBuiltin(t *testing.T) {
 		{"nobody", "right", false, "invalid IP"},
 	} {
 		var got []ppp.Verdict
-		spec.Bridge.Access.Authenticate(&spec.Bridge, ppp.AuthRequest{Method: ppp.MethodPAP, Name: c.name, Password: []byte(c.password)},
+		spec.Bridge.Access.Authenticate(ppp.AuthRequest{Method: ppp.MethodPAP, Name: c.name, Password: []byte(c.password)},
 			func(v ppp.Verdict) { got = append(got, v) })
 		if len(got) != 1 || got[0].Accept != c.accept || got[0].Grant.Peer.String() != c.address {
 			t.Errorf("%s %s: %+v", c.name, c.password, got)
@@ -77,7 +78,7 @@ func TestUsersOfBuiltin(t *testing.T) {
 	if err := r.Serve(r.callSpec("", profile, nil, true), profile); err == nil || !strings.Contains(err.Error(), "pool small is exhausted") {
 		t.Errorf("a third address: %v", err)
 	}
-	spec.Release()
+	spec.Session.Ended(tunnel.Cause{}, nil)
 	if err := r.Serve(r.callSpec("", profile, nil, true), profile); err != nil {
 		t.Errorf("after one came back: %v", err)
 	}

@@ -181,8 +181,9 @@ func (r *Role) callSpec(name string, profile *config.Profile, options []string, 
 // asks for it too, because a tunnel that we dialled may have such calls. The error
 // says that the pool is exhausted.
 func (r *Role) Serve(spec *engine.CallSpec, profile *config.Profile) error {
-	spec.Bridge.Access = r.access
-	if !r.assign(spec, profile) {
+	s := &session{access: r.access}
+	spec.Bridge.Access, spec.Session = s, s
+	if !r.assign(s, spec, profile) {
 		return fmt.Errorf("pool %s is exhausted: add a range to it", profile.Pool.Name)
 	}
 	return nil
@@ -190,7 +191,7 @@ func (r *Role) Serve(spec *engine.CallSpec, profile *config.Profile) error {
 
 // assign gives a call its address from the profile's pool, and sees to it that
 // the address comes back. It reports false when the pool is exhausted.
-func (r *Role) assign(spec *engine.CallSpec, profile *config.Profile) bool {
+func (r *Role) assign(s *session, spec *engine.CallSpec, profile *config.Profile) bool {
 	if profile.Pool == nil {
 		return true
 	}
@@ -200,7 +201,7 @@ func (r *Role) assign(spec *engine.CallSpec, profile *config.Profile) bool {
 		return false
 	}
 	spec.Bridge.RemoteIP = addr
-	spec.Release = func() { pool.giveBack(addr) }
+	s.back = func() { pool.giveBack(addr) }
 	return true
 }
 

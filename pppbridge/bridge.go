@@ -180,8 +180,8 @@ type Spec struct {
 	// RemoteIP above come before those of the Grant.
 	Endpoint *ppp.Config
 	Grant    *ppp.Grant
-	// Access decides about the peer; nil: nobody is asked, because the Endpoint
-	// does not demand authentication.
+	// Access decides about the peer and is told what becomes of it; nil: nobody is
+	// asked, because the Endpoint does not demand authentication, and nobody told.
 	Access Access
 	// Interface is the name of an interface of its own for the session, with %d
 	// for a free number. Empty: the TUN that sessions share, or the kernel's name.
@@ -227,4 +227,5 @@ type Exit struct {
 	PPP    *l2tp.PPPDisconnect
 	Text   string // one sentence for the log
 	Err    error  // why it could not be started; nil if it ran
+	Stats  Stats  // the last of it
 }

@@ -48,17 +48,12 @@ type ending struct {
 // subject is what of a Spec is needed again whenever the peer has to show who
 // it is: a Spec for each of 100,000 sessions would be some 50 MB.
 type subject struct {
-	endpoint      *ppp.Config
-	grant         *ppp.Grant
-	access        Access
-	owner         Owner
-	log           *logrus.Entry
-	callingNumber string
-	peer          netip.AddrPort
-	proxy         *ppp.Proxy // until Begin
-	ids           [4]uint16
-	kind          Kind
-	lns           bool
+	access Access
+	owner  Owner
+	log    *logrus.Entry
+	proxy  *ppp.Proxy // until Begin
+	lns    bool
+	only6  bool // IPv6 alone was configured
 }
 
 // known is what Info says; it is replaced, never changed.
@@ -105,20 +100,8 @@ func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane) (Stepp
 }
 
 func newSubject(s *Spec) *subject {
-	return &subject{
-		endpoint: s.Endpoint, grant: s.Grant, access: s.Access, owner: s.Owner, log: s.Log,
-		callingNumber: s.CallingNumber, peer: s.Peer, proxy: proxyOf(s), kind: s.Kind, lns: s.LNS,
-		ids: [4]uint16{s.LocalTunnel, s.PeerTunnel, s.LocalSession, s.PeerSession},
-	}
-}
-
-// spec is the Spec that Access sees: without what only the link needs.
-func (s *subject) spec() *Spec {
-	return &Spec{
-		Kind: s.kind, Endpoint: s.endpoint, Grant: s.grant, Access: s.access, Owner: s.owner, Log: s.log,
-		CallingNumber: s.callingNumber, Peer: s.peer, LNS: s.lns,
-		LocalTunnel: s.ids[0], PeerTunnel: s.ids[1], LocalSession: s.ids[2], PeerSession: s.ids[3],
-	}
+	return &subject{access: s.Access, owner: s.Owner, log: s.Log, proxy: proxyOf(s), lns: s.LNS,
+		only6: s.Endpoint.IPv6 && !s.Endpoint.IPv4}
 }
 
 // proxyOf is what the LAC negotiated before us, as the endpoint wants it; nil if
@@ -313,7 +296,7 @@ func (b *builtin) authenticate(a ppp.Authenticate) {
 		answer(ppp.Verdict{}) // nobody knows the peer
 		return
 	}
-	b.subject.access.Authenticate(b.subject.spec(), a.Request, answer)
+	b.subject.access.Authenticate(a.Request, answer)
 }
 
 func (b *builtin) learn(n ppp.Network) {

@@ -51,7 +51,7 @@ func causeExit(c ppp.Cause, text string, auth ppp.Protocol, s *subject) Exit {
 	case l2tp.DisconnectNoNCP:
 		// "Control Protocol Number may be zero only if neither peer has enabled
 		// NCPs."
-		if !s.endpoint.IPv4 && s.endpoint.IPv6 {
+		if s.only6 {
 			p.Protocol = protocolIPv6CP
 		}
 	case l2tp.DisconnectAddressNotPermitted:

@@ -163,10 +163,10 @@ type lateAccess struct {
 	after time.Duration
 }
 
-func (l lateAccess) Authenticate(s *Spec, req ppp.AuthRequest, answer func(ppp.Verdict)) {
+func (l lateAccess) Authenticate(req ppp.AuthRequest, answer func(ppp.Verdict)) {
 	go func() {
 		time.Sleep(l.after) // in a synctest bubble
-		l.testAccess.Authenticate(s, req, answer)
+		l.testAccess.Authenticate(req, answer)
 		answer(ppp.Verdict{Accept: true})
 	}()
 }
@@ -261,7 +261,7 @@ func TestProxyOf(t *testing.T) {
 // Every cause has its row, and the rows keep to RFC 3145.
 func TestCauseExits(t *testing.T) {
 	for c := ppp.CauseNone; c <= ppp.CauseIdleTimeout; c++ {
-		e := causeExit(c, "", ppp.ProtocolCHAP, &subject{endpoint: &ppp.Config{IPv6: true}, lns: true})
+		e := causeExit(c, "", ppp.ProtocolCHAP, &subject{only6: true, lns: true})
 		if e.PPP == nil || e.Text == "" || e.Result.Result == 0 || e.Code != -1 {
 			t.Errorf("%v: %+v", c, e)
 			continue
@@ -281,10 +281,10 @@ func TestCauseExits(t *testing.T) {
 			t.Errorf("%v: code %d with protocol %#x", c, e.PPP.Code, e.PPP.Protocol)
 		}
 	}
-	if e := causeExit(ppp.CauseAuthFailed, "x", 0, &subject{endpoint: &ppp.Config{}}); e.PPP != nil {
+	if e := causeExit(ppp.CauseAuthFailed, "x", 0, &subject{}); e.PPP != nil {
 		t.Errorf("no protocol was in use: %+v", e.PPP)
 	}
-	if e := causeExit(200, "x", 0, &subject{endpoint: &ppp.Config{}}); e.PPP.Code != 0 || e.Text != "PPP: x" {
+	if e := causeExit(200, "x", 0, &subject{}); e.PPP.Code != 0 || e.Text != "PPP: x" {
 		t.Errorf("%+v", e)
 	}
 }

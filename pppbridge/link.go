@@ -33,6 +33,10 @@ type Link interface {
 
 // LinkEvents is what a Link tells its endpoint.
 type LinkEvents struct {
+	// Up is called on the owner's goroutine when packets of a family flow, after
+	// Link.Up: what it takes is there, an interface too. An Up that came to nothing
+	// because of a Down or Close has none.
+	Up func(f ppp.Family, a Attachment)
 	// Failed is called on the owner's goroutine when the link cannot go on, at
 	// most once; Close is the answer.
 	Failed func(now time.Time, err error)

@@ -253,7 +253,12 @@ type testAccess struct {
 	grant    func(name string) ppp.Grant
 }
 
-func (a testAccess) Authenticate(_ *Spec, req ppp.AuthRequest, answer func(ppp.Verdict)) {
+func (testAccess) Routes() []netip.Prefix                        { return nil }
+func (testAccess) NetworkUp(ppp.Family, ppp.Network, Attachment) {}
+func (testAccess) NetworkDown(ppp.Family)                        {}
+func (testAccess) Packet([]byte)                                 {}
+
+func (a testAccess) Authenticate(req ppp.AuthRequest, answer func(ppp.Verdict)) {
 	v := chap.Judge([]byte(a.password), req)
 	if v.Accept && a.grant != nil {
 		v.Grant = a.grant(req.Name)

@@ -43,6 +43,18 @@ type Config struct {
 	// the file. Their names are unique.
 	Users []*User
 
+	// UsersFile and ChapSecrets are files with further users, absolute; empty:
+	// none. Their users are in Users too.
+	UsersFile, ChapSecrets string
+	// StateDir is where leases and accounting records outlive the daemon,
+	// absolute.
+	StateDir string
+
+	Realms []*Realm
+	RADIUS RADIUS
+	DHCP   map[string]*DHCP
+	Hooks  Hooks
+
 	Pools    map[string]*Pool
 	Profiles map[string]*Profile
 
@@ -120,23 +132,40 @@ type TUN struct {
 	Queues int    // 1 to 64, each with a goroutine of its own beyond the first
 }
 
-// User is a [[users]] block: a peer that the built-in PPP endpoint lets in.
+// User is a [[users]] block, a user of the users file or a line of chap-secrets:
+// somebody who may come in.
 type User struct {
 	Name     string
-	Password Secret // never empty
+	Password Secret // empty if NTHash is set
+	NTHash   Secret // 16 octets: the MD4 of the password in UTF-16, RFC 2759 section 8.3; else empty
 	// Address is what the user gets, IPv4; the zero Addr: one of the profile's
 	// pool. No other user has it and it is in no pool.
 	Address netip.Addr
+	// IPv6Prefix is that of the link, Delegated what DHCPv6 delegates; the zero
+	// Prefix: one of the profile's pool.
+	IPv6Prefix, Delegated netip.Prefix
 	// Routes are the networks behind the user, IPv4 and IPv6, masked.
 	Routes []netip.Prefix
+	// CallingNumbers are shell patterns for the Calling Number; empty: any.
+	CallingNumbers []string
+	Profile        *Profile // that the session goes on with; nil: its own
+	MaxSessions    int      // 0: what the profile says
+	SessionTimeout time.Duration
+	IdleTimeout    time.Duration // 0: what the profile says, also above
 }
 
-// Pool is a set of IPv4 addresses for peers.
+// Pool is a set of addresses for peers: of IPv4, or prefixes of IPv6.
 type Pool struct {
 	Name string
-	// Ranges do not overlap, neither here nor with another pool's, and are in
-	// the order of the file.
+	// Ranges of IPv4 do not overlap, neither here nor with another pool's, and are
+	// in the order of the file.
 	Ranges []Range
+	// IPv6 are cut into prefixes of Length; not with Ranges.
+	IPv6   []netip.Prefix
+	Length int
+	// Rest is how long what a user had is kept for him, if others can be served
+	// without.
+	Rest time.Duration
 }
 
 // Range is the addresses from First to Last, both included.
@@ -164,6 +193,7 @@ type Profile struct {
 	MTU            int           // octets; 0: pppd's own choice; else 128 to 16384
 	KernelDebug    uint32        // mask of the kernel's L2TP_MSG_* bits, 0 to 15
 
+	AAA     AAA
 	Builtin Builtin
 }
 

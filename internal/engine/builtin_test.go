@@ -116,7 +116,12 @@ func (password) Respond(ppp.Method, uint8, []byte, string) ([]byte, string, any,
 func (password) Verify(any, string) error { return errors.New("PAP only") }
 func (password) EAP([]byte) []byte        { return nil }
 
-func (password) Authenticate(_ *pppbridge.Spec, r ppp.AuthRequest, answer func(ppp.Verdict)) {
+func (password) Routes() []netip.Prefix                                  { return nil }
+func (password) NetworkUp(ppp.Family, ppp.Network, pppbridge.Attachment) {}
+func (password) NetworkDown(ppp.Family)                                  {}
+func (password) Packet([]byte)                                           {}
+
+func (password) Authenticate(r ppp.AuthRequest, answer func(ppp.Verdict)) {
 	answer(ppp.Verdict{Accept: r.Name == "user" && bytes.Equal(r.Password, []byte("secret"))})
 }
 

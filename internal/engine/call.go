@@ -61,7 +61,8 @@ type Call struct {
 	data    *dataSession
 	bridge  pppbridge.Bridge
 	link    *link
-	ending  *tunnel.Cause // the CDN that is to follow the end of PPP
+	exit    *pppbridge.Exit // of the bridge
+	ending  *tunnel.Cause   // the CDN that is to follow the end of PPP
 }
 
 // Tunnel is the tunnel that the call belongs to.
@@ -73,6 +74,10 @@ func (c *Call) Placed() bool { return c.placed }
 // Spec is what the role gave in Accept or PlaceCall.
 func (c *Call) Spec() *CallSpec { return c.spec }
 
+// Bridge is what the call's PPP frames go to; nil before Session.Established and
+// after the bridge's end. For a Session's and a Handler's methods.
+func (c *Call) Bridge() pppbridge.Bridge { return c.bridge }
+
 // Log is the call's log entry, with its fields.
 func (c *Call) Log() *logrus.Entry { return c.log }
 
@@ -80,7 +85,7 @@ func (c *Call) Log() *logrus.Entry { return c.log }
 func (c *Call) Accept(spec *CallSpec) {
 	posted := c.tunnel.shard.post(func() {
 		if c.state != CallPending || c.spec != nil {
-			spec.release() // it has ended meanwhile, or was accepted before
+			spec.ended(c.cause, nil) // it has ended meanwhile, or was accepted before
 			return
 		}
 		c.spec = spec
@@ -89,7 +94,7 @@ func (c *Call) Accept(spec *CallSpec) {
 		c.tunnel.step(tunnel.AcceptCall{Session: c.ID, Ref: c, Connected: true, Call: answer})
 	})
 	if !posted {
-		spec.release()
+		spec.ended(tunnel.Cause{}, nil)
 	}
 }
 
@@ -204,7 +209,7 @@ func (c *Call) logDown() {
 // bridgeEnded is told once for each bridge that was started, on the shard.
 func (c *Call) bridgeEnded(exit pppbridge.Exit) {
 	t := c.tunnel
-	c.bridge = nil
+	c.bridge, c.exit = nil, &exit
 	t.bridges--
 	if c.state == CallClosing {
 		t.finish(c, c.cause)
@@ -231,7 +236,7 @@ func (t *Tunnel) finish(c *Call, cause tunnel.Cause) {
 		t.shard.engine.giveSession()
 	}
 	if c.spec != nil {
-		c.spec.release()
+		c.spec.ended(cause, c.exit)
 	}
 	if c.placed || c.told {
 		t.spec.Handler.CallDown(c, cause)

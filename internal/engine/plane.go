@@ -112,6 +112,9 @@ func (t *Tunnel) startBridge(c *Call) error {
 	d.bridge, c.bridge, c.data = bridge, bridge, d
 	d.kernel = bridge.Kind().KernelPlane()
 	t.slot.set(c.ID, d)
+	if c.spec.Session != nil {
+		c.spec.Session.Established(c)
+	}
 	if s, ok := bridge.(pppbridge.Stepper); ok {
 		c.link = l
 		l.begin(s, !c.LNS)

@@ -70,12 +70,24 @@ type CallSpec struct {
 	// Userspace is what serves the call where Bridge.Kind is of the kernel plane
 	// and the kernel cannot serve the tunnel; nil: the call is refused then.
 	Userspace *pppbridge.Kind
-	// Release is called once when nothing of the call is left; nil: nothing to do.
-	Release func()
+	// Session is told what becomes of the call; nil: nobody is.
+	Session Session
 	// Sequencing of data messages, RFC 2661 section 5.4.
 	SendSequence       bool
 	SequencingRequired bool
 	ReorderTimeout     time.Duration // 0: late frames are dropped, none is held
+}
+
+// Session is a role's side of one call. Its methods must not block.
+type Session interface {
+	// Established says that the call is up and its bridge open, before the peer has
+	// said anything. It is called on the goroutine of the tunnel's shard, once at
+	// most.
+	Established(c *Call)
+	// Ended comes exactly once for each CallSpec that was given to Accept or
+	// PlaceCall, when nothing of the call is left, so that its addresses may be
+	// given to another. exit is nil if there was no bridge. Any goroutine.
+	Ended(cause tunnel.Cause, exit *pppbridge.Exit)
 }
 
 // Limits bound what the engine holds. Zero means none is allowed, so fill in
@@ -84,9 +96,10 @@ type Limits struct {
 	Tunnels, Sessions, HalfOpen, TunnelsPerPeer int
 }
 
-func (s *CallSpec) release() {
-	if s.Release != nil {
-		s.Release()
-		s.Release = nil
+// ended tells the Session, once.
+func (s *CallSpec) ended(cause tunnel.Cause, exit *pppbridge.Exit) {
+	if s.Session != nil {
+		s.Session.Ended(cause, exit)
+		s.Session = nil
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"adit/pppbridge"
 	"adit/proto/tunnel"
 )
 
@@ -88,11 +89,18 @@ func (r *role) newCallSpec() *CallSpec {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.given++
-	return &CallSpec{Name: "call", Profile: "test", Release: func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.released++
-	}}
+	return &CallSpec{Name: "call", Profile: "test", Session: (*countingSession)(r)}
+}
+
+// countingSession counts the ends of a role's calls.
+type countingSession role
+
+func (*countingSession) Established(*Call) {}
+
+func (s *countingSession) Ended(tunnel.Cause, *pppbridge.Exit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.released++
 }
 
 func (r *role) AcceptTunnel(netip.AddrPort, string) (*TunnelSpec, *Refusal) {

@@ -78,7 +78,7 @@ func (t *Tunnel) PlaceCall(call tunnel.Call, spec *CallSpec) *Call {
 	c.log = t.log.WithField("session_name", spec.Name)
 	if !t.shard.post(func() { t.place(c) }) {
 		c.state = CallEnded
-		spec.release()
+		spec.ended(tunnel.Cause{}, nil)
 	}
 	return c
 }
