@@ -24,7 +24,7 @@ import (
 const module = "adit"
 
 // leaves are the packages of internal that stand beside the layers.
-var leaves = []string{"internal/kernel", "internal/config", "internal/control", "internal/chap", "internal/simnet", "internal/sparing"}
+var leaves = []string{"internal/kernel", "internal/config", "internal/control", "internal/chap", "internal/simnet", "internal/sparing", "internal/loop"}
 
 // layers lists for each folder of the module what of the module its packages
 // may import, beyond their own folder.
@@ -39,6 +39,7 @@ var layers = []struct {
 	{"internal/chap", []string{"proto"}},
 	{"internal/simnet", []string{"proto"}},
 	{"internal/sparing", nil},
+	{"internal/loop", nil},
 	{"internal/need", nil},
 	{"internal/demo", []string{"internal/control"}},
 	{"pppbridge", append([]string{"proto"}, leaves...)},

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"adit/internal/loop"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/sequence"
@@ -22,7 +23,7 @@ type dataSession struct {
 	required   bool // sequence numbers, both ways
 	kernel     bool // the kernel moves the data
 
-	deadline deadline[*dataSession]
+	deadline loop.Deadline[*dataSession]
 
 	rx, tx pppbridge.Traffic
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -46,7 +45,7 @@ func newDataNode(t testing.TB, cfg sequence.Config, kind pppbridge.Kind) *dataNo
 		slot: d.slot, peerTunnel: peerTunnel, peerID: peerSession, counters: &e.counters,
 		sequence: sequence.New(cfg), bridge: d.bridge, required: cfg.Required, kernel: kind.KernelPlane(),
 	}
-	d.session.deadline.owner = d.session
+	d.session.deadline.Owner = d.session
 	d.slot.set(ourSession, d.session)
 	return d
 }
@@ -122,7 +121,7 @@ func TestMergedDatagramsAreTakenApart(t *testing.T) {
 		slot: d.slot, peerTunnel: peerTunnel, peerID: peerSession + 1, counters: &d.counters,
 		sequence: sequence.New(sequence.Config{Buffers: d.buffers}), bridge: other,
 	}
-	second.deadline.owner = second
+	second.deadline.Owner = second
 	d.slot.set(otherSession, second)
 
 	control := []byte{0xc8, 2, 0, 12, 0, 9, 0, 0, 0, 0, 0, 0} // of no tunnel
@@ -318,38 +317,6 @@ func TestDataPathAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestDeadlines(t *testing.T) {
-	var l deadlines[int]
-	base := time.Unix(1000, 0)
-	d := make([]deadline[int], 6)
-	for i, after := range []int{5, 1, 4, 1, 3, 2} {
-		d[i].owner = after
-		l.set(&d[i], base.Add(time.Duration(after)*time.Second))
-	}
-	l.set(&d[2], time.Time{})              // out
-	l.set(&d[2], time.Time{})              // twice is nothing
-	l.set(&d[0], base.Add(-time.Second))   // to the front
-	l.set(&d[1], base.Add(10*time.Second)) // to the back
-	if got := l.next(); !got.Equal(base.Add(-time.Second)) {
-		t.Errorf("next is %v", got)
-	}
-	var order []int
-	for {
-		owner, ok := l.due(base.Add(3 * time.Second))
-		if !ok {
-			break
-		}
-		order = append(order, owner)
-	}
-	if want := []int{5, 1, 2, 3}; !slices.Equal(order, want) || !l.next().Equal(base.Add(10*time.Second)) {
-		t.Errorf("due in the order %v, want %v; next %v", order, want, l.next())
-	}
-	l.set(&d[1], time.Time{})
-	if !l.next().IsZero() {
-		t.Error("the queue is not empty")
-	}
-}
-
 func TestTable(t *testing.T) {
 	tb := new(table)
 	slot := &tunnelSlot{}
@@ -375,17 +342,6 @@ func TestTable(t *testing.T) {
 	slot.set(0xffff, nil)
 	if slot.session(0xffff) != nil {
 		t.Error("the session is still there")
-	}
-}
-
-func TestMailboxAfterClose(t *testing.T) {
-	m := newMailbox()
-	ran := 0
-	m.put(func() { ran++; m.put(func() { ran += 10 }) })
-	m.run()
-	m.close()
-	if ran != 11 || m.put(func() { ran = 0 }) {
-		t.Errorf("ran %d", ran)
 	}
 }
 

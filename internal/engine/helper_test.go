@@ -116,8 +116,8 @@ func (d *node) do(f func(s *shard)) {
 func (d *node) empty(t testing.TB) {
 	t.Helper()
 	d.do(func(s *shard) {
-		if len(s.tunnels)+len(s.origins)+len(s.queue.q) != 0 {
-			t.Errorf("shard %d of %v: %d tunnels, %d origins, %d deadlines are left", s.index, d.addr, len(s.tunnels), len(s.origins), len(s.queue.q))
+		if len(s.tunnels)+len(s.origins)+s.queue.Len() != 0 {
+			t.Errorf("shard %d of %v: %d tunnels, %d origins, %d deadlines are left", s.index, d.addr, len(s.tunnels), len(s.origins), s.queue.Len())
 		}
 	})
 	d.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"adit/internal/loop"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
@@ -19,7 +20,7 @@ type link struct {
 	bridge   pppbridge.Stepper // nil before Open has returned and after the exit
 	waitTo   time.Time         // begin then, or with the peer's first frame; zero: has begun
 	inInbox  atomic.Int32      // frames on their way to the shard
-	deadline deadline[*link]
+	deadline loop.Deadline[*link]
 }
 
 // politeness is how long a LAC lets the LNS speak first. Our ICCN and our first
@@ -36,7 +37,7 @@ type controlFrame struct {
 
 func newLink(s *shard, c *Call) *link {
 	l := &link{shard: s, call: c}
-	l.deadline.owner = l
+	l.deadline.Owner = l
 	return l
 }
 
@@ -64,7 +65,7 @@ func (l *link) speak(now time.Time) {
 // end takes the link off the loop: its bridge is no more.
 func (l *link) end() {
 	l.bridge = nil
-	l.shard.links.set(&l.deadline, time.Time{})
+	l.shard.links.Set(&l.deadline, time.Time{})
 }
 
 // speaks says whether there is a bridge that speaks PPP itself.
@@ -129,9 +130,9 @@ func (l *link) rearm() {
 	switch {
 	case l.bridge == nil:
 	case !l.waitTo.IsZero():
-		l.shard.links.set(&l.deadline, l.waitTo)
+		l.shard.links.Set(&l.deadline, l.waitTo)
 	default:
-		l.shard.links.set(&l.deadline, l.bridge.Deadline())
+		l.shard.links.Set(&l.deadline, l.bridge.Deadline())
 	}
 }
 
@@ -151,7 +152,7 @@ func (s *shard) drainFrames(now time.Time) {
 // expireLinks gives links whose deadline has passed their Tick, a slice of them.
 func (s *shard) expireLinks(now time.Time) {
 	for range slice {
-		l, ok := s.links.due(now)
+		l, ok := s.links.Due(now)
 		if !ok {
 			return
 		}

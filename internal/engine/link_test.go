@@ -102,8 +102,8 @@ func TestLinkIsStepped(t *testing.T) {
 			t.Errorf("the link was stepped\n%q, want\n%q", got, want)
 		}
 		lns.do(func(s *shard) {
-			if len(s.links.q) != 0 {
-				t.Errorf("shard %d waits for %d links", s.index, len(s.links.q))
+			if s.links.Len() != 0 {
+				t.Errorf("shard %d waits for %d links", s.index, s.links.Len())
 			}
 		})
 		closePair(lac, lns)

@@ -201,7 +201,7 @@ func (s *shard) newTunnel(path Path, spec *TunnelSpec) (*Tunnel, bool) {
 		calls: make(map[uint16]*Call), placed: make(map[*Call]bool),
 		slot: &tunnelSlot{owner: s},
 	}
-	t.deadline.owner = t
+	t.deadline.Owner = t
 	t.log = s.engine.log.WithFields(logrus.Fields{"peer_name": spec.Name, "peer": path.Peer.String()})
 	t.setPath(&path)
 	for range 64 {

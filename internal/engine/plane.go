@@ -96,7 +96,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 			ReorderTimeout: spec.ReorderTimeout, Buffers: e.buffers,
 		}),
 	}
-	d.deadline.owner = d
+	d.deadline.Owner = d
 	l := newLink(t.shard, c)
 	spec.Owner = l
 	bridge, err := e.bridges.Open(spec, d, func(exit pppbridge.Exit) {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"adit/internal/loop"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 )
@@ -150,7 +151,7 @@ func (e *Engine) newcomerShard(packet []byte, peer netip.AddrPort) *shard {
 // the sessions that hold frames, by when the first of them must go, and what it
 // has gathered of the others.
 type holding struct {
-	queue deadlines[*dataSession]
+	queue loop.Deadlines[*dataSession]
 	burst *pppbridge.Burst
 
 	// Of the merged message at hand: the session of the last datagram, if its
@@ -166,23 +167,23 @@ const plainHeader = 6
 
 // update notes what a frame has changed in the session's deadline.
 func (l *holding) update(d *dataSession) {
-	if d.deadline.index != 0 || !d.sequence.Receiver.Idle() {
-		l.queue.set(&d.deadline, d.sequence.Receiver.Deadline())
+	if d.deadline.Queued() || !d.sequence.Receiver.Idle() {
+		l.queue.Set(&d.deadline, d.sequence.Receiver.Deadline())
 	}
 }
 
 // Deadline is kernel.Timed.
-func (l *holding) Deadline() time.Time { return l.queue.next() }
+func (l *holding) Deadline() time.Time { return l.queue.Next() }
 
 // Tick gives up the gaps that were held for reorder_timeout. It is kernel.Timed.
 func (l *holding) Tick(now time.Time) {
 	for {
-		d, ok := l.queue.due(now)
+		d, ok := l.queue.Due(now)
 		if !ok {
 			return
 		}
 		d.sequence.Receiver.Expire(now)
 		d.release(l.burst, now)
-		l.queue.set(&d.deadline, d.sequence.Receiver.Deadline())
+		l.queue.Set(&d.deadline, d.sequence.Receiver.Deadline())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"adit/internal/loop"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -19,14 +20,14 @@ type shard struct {
 	inbox     chan inbound
 	newcomers chan inbound
 	frames    chan controlFrame // PPP, for the links
-	mail      *mailbox
+	mail      *loop.Mailbox
 
 	tunnels map[uint16]*Tunnel
 	// origins finds the tunnel that an SCCRQ has made already, so that a
 	// retransmission meets its first copy.
 	origins map[origin]*Tunnel
-	queue   deadlines[*Tunnel]
-	links   deadlines[*link]
+	queue   loop.Deadlines[*Tunnel]
+	links   loop.Deadlines[*link]
 	quit    bool
 }
 
@@ -61,7 +62,7 @@ func newShard(e *Engine, index int) *shard {
 		inbox:     make(chan inbound, inboxSize),
 		newcomers: make(chan inbound, newcomerSize),
 		frames:    make(chan controlFrame, framesSize),
-		mail:      newMailbox(),
+		mail:      loop.NewMailbox(),
 		tunnels:   make(map[uint16]*Tunnel),
 		origins:   make(map[origin]*Tunnel),
 	}
@@ -92,8 +93,8 @@ func (s *shard) run() {
 			now := time.Now()
 			in.link.receive(now, in.frame)
 			s.drainFrames(now)
-		case <-s.mail.ready:
-			s.mail.run()
+		case <-s.mail.Ready():
+			s.mail.Run()
 		case <-timer.C:
 			armed = time.Time{}
 			now := time.Now()
@@ -102,12 +103,12 @@ func (s *shard) run() {
 			s.drainFrames(now)
 		}
 	}
-	s.mail.close()
+	s.mail.Close()
 }
 
 // next is when something of the shard wants attention; zero: nothing does.
 func (s *shard) next() time.Time {
-	tunnels, links := s.queue.next(), s.links.next()
+	tunnels, links := s.queue.Next(), s.links.Next()
 	if links.IsZero() || !tunnels.IsZero() && tunnels.Before(links) {
 		return tunnels
 	}
@@ -117,7 +118,7 @@ func (s *shard) next() time.Time {
 // expire gives tunnels whose deadline has passed their Tick, a slice of them.
 func (s *shard) expire(now time.Time) {
 	for range slice {
-		t, ok := s.queue.due(now)
+		t, ok := s.queue.Due(now)
 		if !ok {
 			return
 		}
@@ -143,11 +144,11 @@ func (s *shard) receive(in inbound) {
 
 // post runs f on the shard's goroutine, later. It reports false when the shard
 // has ended.
-func (s *shard) post(f func()) bool { return s.mail.put(f) }
+func (s *shard) post(f func()) bool { return s.mail.Put(f) }
 
 // remove forgets a tunnel that needs no Step any more.
 func (s *shard) remove(t *Tunnel) {
-	s.queue.set(&t.deadline, time.Time{})
+	s.queue.Set(&t.deadline, time.Time{})
 	if t.id != 0 {
 		delete(s.tunnels, t.id)
 		s.engine.table.release(t.id)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/loop"
 	"adit/internal/sparing"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
@@ -39,7 +40,7 @@ type Tunnel struct {
 	placed   map[*Call]bool   // placed, and without a Session ID as yet
 	bridges  int              // bridges that have not ended
 	callers  sparing.Lines    // lines about calls of the peer that were never up
-	deadline deadline[*Tunnel]
+	deadline loop.Deadline[*Tunnel]
 
 	// Events wait here while Step's actions are being performed, because a role
 	// may answer an action with the next event.
@@ -183,7 +184,7 @@ func (t *Tunnel) stepPending() {
 
 func (t *Tunnel) rearm() {
 	if !t.gone {
-		t.shard.queue.set(&t.deadline, t.core.Deadline())
+		t.shard.queue.Set(&t.deadline, t.core.Deadline())
 	}
 }
 

@@ -1,12 +1,12 @@
-package engine
+package loop
 
 import "sync"
 
-// mailbox carries functions to the goroutine that owns some state. put never
+// Mailbox carries functions to the goroutine that owns some state. Put never
 // blocks, so two owners can write to each other without a deadlock. It is
 // bounded by its writers: each object posts a bounded number of functions in
 // its life, and callers from outside wait for the answer before they ask again.
-type mailbox struct {
+type Mailbox struct {
 	mu     sync.Mutex
 	queue  []func()
 	spare  []func()
@@ -14,10 +14,11 @@ type mailbox struct {
 	ready  chan struct{} // holds one token while the queue is not empty
 }
 
-func newMailbox() *mailbox { return &mailbox{ready: make(chan struct{}, 1)} }
+// NewMailbox makes an empty one.
+func NewMailbox() *Mailbox { return &Mailbox{ready: make(chan struct{}, 1)} }
 
-// put queues f and reports whether the owner is still there to run it.
-func (m *mailbox) put(f func()) bool {
+// Put queues f and reports whether the owner is still there to run it.
+func (m *Mailbox) Put(f func()) bool {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
@@ -32,8 +33,11 @@ func (m *mailbox) put(f func()) bool {
 	return true
 }
 
-// run executes what is queued. Only the owner calls it.
-func (m *mailbox) run() {
+// Ready has something to receive while there is something to Run.
+func (m *Mailbox) Ready() <-chan struct{} { return m.ready }
+
+// Run executes what is queued. Only the owner calls it.
+func (m *Mailbox) Run() {
 	m.mu.Lock()
 	batch := m.queue
 	m.queue, m.spare = m.spare[:0], nil
@@ -47,10 +51,10 @@ func (m *mailbox) run() {
 	m.mu.Unlock()
 }
 
-// close lets put fail from now on and runs what was queued before.
-func (m *mailbox) close() {
+// Close lets Put fail from now on and runs what was queued before.
+func (m *Mailbox) Close() {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
-	m.run()
+	m.Run()
 }
