@@ -2,7 +2,8 @@ package l2tp
 
 import "fmt"
 
-// AVPType is the Attribute Type of an IETF AVP (Vendor ID 0).
+// AVPType is the Attribute Type of an AVP, of the IETF (Vendor ID 0) unless said
+// otherwise.
 type AVPType uint16
 
 // The AVPs of RFC 2661 section 4.4 and RFC 3145.
@@ -81,6 +82,9 @@ func (t AVPType) String() string {
 func avpName(vendor uint16, t AVPType) string {
 	if vendor == 0 {
 		return t.String()
+	}
+	if info := lookupAccess(t); info != nil && vendor == VendorADSLForum {
+		return fmt.Sprintf("%s (%d of vendor %d)", info.Name, uint16(t), vendor)
 	}
 	return fmt.Sprintf("AVP %d of vendor %d", uint16(t), vendor)
 }

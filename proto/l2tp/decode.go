@@ -113,6 +113,12 @@ func (d *decoder) avps(b []byte) {
 }
 
 func (d *decoder) avp(a rawAVP) {
+	if a.Vendor == VendorADSLForum && !a.reserved {
+		if info := lookupAccess(a.Type); info != nil {
+			d.accessLine(a, info)
+			return
+		}
+	}
 	// RFC 3145 section 4: "A draft form of this AVP used Vendor ID 43 (3Com
 	// Corporation) and vendor-specific Attribute Type 46. Implementations MAY
 	// accept AVPs with these values as equivalent".

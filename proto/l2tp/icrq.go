@@ -12,6 +12,10 @@ type ICRQ struct {
 	CalledNumber      string     // "": absent
 	SubAddress        string     // "": absent
 
+	// AccessLine is what the LAC tells of the access line, RFC 5515; each type
+	// once at most, in the order in which they came.
+	AccessLine []AccessLineAVP
+
 	Unparsed
 }
 
@@ -25,6 +29,7 @@ func (m *ICRQ) parse(v *values) (err error) {
 	m.CallingNumber = v.text(AVPCallingNumber)
 	m.CalledNumber = v.text(AVPCalledNumber)
 	m.SubAddress = v.text(AVPSubAddress)
+	m.AccessLine = v.access
 	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
 	return err
 }
@@ -39,4 +44,5 @@ func (m *ICRQ) append(e *encoder) {
 	e.optText(AVPCallingNumber, m.CallingNumber)
 	e.optText(AVPCalledNumber, m.CalledNumber)
 	e.optText(AVPSubAddress, m.SubAddress)
+	e.accessLine(m.AccessLine)
 }

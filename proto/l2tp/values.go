@@ -7,6 +7,7 @@ import "encoding/binary"
 type values struct {
 	message MessageType
 	raw     [AVPPPPDisconnectCause + 1][]byte
+	access  []AccessLineAVP // copies
 }
 
 func (v *values) has(t AVPType) bool { return v.raw[t] != nil }

@@ -14,6 +14,7 @@ func cloneCall(c Call) Call {
 		c.PhysicalChannelID = &id
 	}
 	c.PrivateGroupID = bytes.Clone(c.PrivateGroupID)
+	c.Access = l2tp.CloneAccess(c.Access)
 	if c.ProxyLCP != nil {
 		c.ProxyLCP = &l2tp.ProxyLCP{
 			InitialReceived: bytes.Clone(c.ProxyLCP.InitialReceived),
@@ -40,6 +41,7 @@ func callOfICRQ(m *l2tp.ICRQ) Call {
 		CallingNumber:     m.CallingNumber,
 		CalledNumber:      m.CalledNumber,
 		SubAddress:        m.SubAddress,
+		Access:            m.AccessLine,
 	}
 }
 
@@ -52,6 +54,7 @@ func icrqOf(id uint16, c *Call) *l2tp.ICRQ {
 		CallingNumber:     c.CallingNumber,
 		CalledNumber:      c.CalledNumber,
 		SubAddress:        c.SubAddress,
+		AccessLine:        c.Access,
 	}
 }
 

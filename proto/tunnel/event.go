@@ -128,6 +128,10 @@ type Call struct {
 	MaximumBPS        uint32 // outgoing calls
 	PrivateGroupID    []byte
 
+	// Access is what the LAC of an incoming call tells of the access line, RFC
+	// 5515; each type once at most.
+	Access []l2tp.AccessLineAVP
+
 	// What the LAC negotiated with the remote system before the LNS saw it,
 	// RFC 2661 section 4.4.5; nil if it did not.
 	ProxyLCP  *l2tp.ProxyLCP
