@@ -1,0 +1,167 @@
+package radattr
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2868"
+	"layeh.com/radius/rfc2869"
+
+	"adit/lns/subscriber"
+	"adit/proto/l2tp"
+)
+
+// NASPort is the NAS-Port of a session: our Tunnel ID above our Session ID.
+func NASPort(line *subscriber.Line) uint32 {
+	return uint32(line.Tunnel)<<16 | uint32(line.Session)
+}
+
+// NASPortID is the NAS-Port-Id of a session, for people: who speaks L2TP with us,
+// our Tunnel ID and our Session ID.
+func NASPortID(line *subscriber.Line) string {
+	if !line.Peer.IsValid() {
+		return fmt.Sprintf("l2tp %d/%d", line.Tunnel, line.Session)
+	}
+	return fmt.Sprintf("l2tp %s %d/%d", line.Peer.Addr().Unmap(), line.Tunnel, line.Session)
+}
+
+// line adds what is known of a session before anybody shows who it is, beyond its
+// Acct-Session-Id.
+func (w *writer) line(l *subscriber.Line) {
+	w.number(rfc2865.NASPort_Type, NASPort(l))
+	w.number(rfc2865.NASPortType_Type, uint32(rfc2865.NASPortType_Value_Virtual))
+	w.text(rfc2869.NASPortID_Type, NASPortID(l))
+	w.text(rfc2865.CalledStationID_Type, l.CalledNumber)
+	w.text(rfc2865.CallingStationID_Type, l.CallingNumber)
+	w.text(rfc2869.ConnectInfo_Type, connectInfo(l))
+	w.tunnel(l)
+	w.access(l.Access)
+}
+
+// connectInfo says the speeds of the line.
+//
+// RFC 2869 section 5.11: "If the transmit and receive connection speeds differ,
+// they may both be included in the first attribute with the transmit speed first
+// (the speed the NAS modem transmits at), a slash (/), the receive speed, then
+// optionally other information." The LAC is who has the line: its transmit speed
+// is towards the subscriber, as that of the NAS.
+func connectInfo(l *subscriber.Line) string {
+	switch {
+	case l.TxSpeed == 0:
+		return ""
+	case l.RxSpeed == 0 || l.RxSpeed == l.TxSpeed:
+		return fmt.Sprintf("%d L2TP", l.TxSpeed)
+	}
+	return fmt.Sprintf("%d/%d L2TP", l.TxSpeed, l.RxSpeed)
+}
+
+// tunnel adds the attributes of RFC 2868 that say which tunnel a session is in.
+// There is one tunnel only, so the Tag is 0.
+//
+// RFC 2868 section 3.5: "If the value of the Tag field is greater than 0x00 and
+// less than or equal to 0x1F, it SHOULD be interpreted as indicating which tunnel
+// (of several alternatives) this attribute pertains." A string has its Tag also
+// where it is 0, or the first octet of a peer's name might be taken for one.
+func (w *writer) tunnel(l *subscriber.Line) {
+	w.number(rfc2868.TunnelType_Type, uint32(rfc2868.TunnelType_Value_L2TP))
+	client, server := l.Peer.Addr().Unmap(), l.Local.Addr().Unmap()
+	clientName, serverName := l.PeerHostName, l.HostName
+	if !l.LNS {
+		client, server = server, client
+		clientName, serverName = serverName, clientName
+	}
+	if l.Peer.IsValid() {
+		medium := rfc2868.TunnelMediumType_Value_IPv4
+		if l.Peer.Addr().Unmap().Is6() {
+			medium = rfc2868.TunnelMediumType_Value_IPv6
+		}
+		w.number(rfc2868.TunnelMediumType_Type, uint32(medium))
+	}
+	w.endpoint(rfc2868.TunnelClientEndpoint_Type, client)
+	w.endpoint(rfc2868.TunnelServerEndpoint_Type, server)
+	w.tagged(rfc2868.TunnelClientAuthID_Type, clientName)
+	w.tagged(rfc2868.TunnelServerAuthID_Type, serverName)
+	w.tagged(rfc2868.TunnelPrivateGroupID_Type, l.PrivateGroupID)
+}
+
+// endpoint adds an end of the tunnel, without its port.
+func (w *writer) endpoint(t radius.Type, a netip.Addr) {
+	if a.IsValid() {
+		w.tagged(t, a.String())
+	}
+}
+
+// tagged adds a string with the Tag 0.
+func (w *writer) tagged(t radius.Type, s string) {
+	if s != "" {
+		w.add(t, append([]byte{0}, s[:min(len(s), maxValue-1)]...))
+	}
+}
+
+// callSerial says the Call Serial Number.
+//
+// RFC 2867 section 2: "When implementing RADIUS accounting for L2TP/PPTP
+// tunneling, the Call-Serial-Number SHOULD be used in the Acct-Tunnel-Connection
+// attribute."
+func callSerial(l *subscriber.Line) string { return strconv.FormatUint(uint64(l.CallSerial), 10) }
+
+// tunnelName identifies a tunnel without a session, by the IDs that both ends have
+// given it.
+func tunnelName(l *subscriber.Line) string { return fmt.Sprintf("%d/%d", l.Tunnel, l.PeerTunnel) }
+
+// The AVPs of RFC 5515 whose values are other than those of RFC 4679.
+const (
+	firstRate      = 129 // Actual-Data-Rate-Upstream
+	lastRate       = 138 // Minimum-Data-Rate-Downstream-Low-Power
+	iwfSession     = 254
+	accessLoopType = 145 // ANCP Access Line Type, for which RFC 4679 has nothing
+)
+
+// access adds the attributes of RFC 4679 that the LAC told us as AVPs of RFC 5515.
+// The types are the same; of the values, a rate has 8 octets in L2TP and 4 in
+// RADIUS, and the Inter-Working Function says no more than that it is there.
+func (w *writer) access(avps []l2tp.AccessLineAVP) {
+	for _, a := range avps {
+		switch {
+		case a.Type == 0 || a.Type > math.MaxUint8 || a.Type == accessLoopType:
+		case a.Type == iwfSession:
+			w.iwf(a.Value)
+		case a.Type >= firstRate && a.Type <= lastRate:
+			w.rate(uint8(a.Type), a.Value)
+		case len(a.Value) > 0:
+			w.vendor(vendorADSLForum, uint8(a.Type), a.Value)
+		}
+	}
+}
+
+// rate adds a data rate, in bits per second: the greatest number that there is,
+// where it does not fit.
+func (w *writer) rate(t uint8, value []byte) {
+	var n uint64
+	switch len(value) {
+	case 8:
+		n = binary.BigEndian.Uint64(value)
+	case 4:
+		n = uint64(binary.BigEndian.Uint32(value))
+	default:
+		return
+	}
+	w.vendor(vendorADSLForum, t, radius.NewInteger(uint32(min(n, math.MaxUint32))))
+}
+
+// iwf says that an Interworking Function was performed.
+//
+// RFC 4679 section 3.3.19: "The presence of this Attribute indicates that the IWF
+// has been performed with respect to the subscriber's session; note that no data
+// field is necessary." RFC 5515 section 5.19 has a number for it: "0x00 IWF not
+// performed, 0x01 IWF performed".
+func (w *writer) iwf(value []byte) {
+	if len(value) == 4 && binary.BigEndian.Uint32(value) == 1 {
+		w.vendor(vendorADSLForum, iwfSession, nil)
+	}
+}
