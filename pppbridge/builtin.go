@@ -33,6 +33,8 @@ type builtin struct {
 	auth   ppp.Protocol
 	kind   Kind
 
+	told [2]bool // by ppp.Family: Access was told of its NetworkUp
+
 	closing atomic.Bool
 	phase   atomic.Uint32 // ppp.Phase
 	known   atomic.Pointer[known]
@@ -56,12 +58,13 @@ type subject struct {
 	only6  bool // IPv6 alone was configured
 }
 
-// known is what Info says; it is replaced, never changed.
+// known is what Info and Access are told; it is replaced, never changed.
 type known struct {
 	user            string
 	routes          []netip.Prefix
 	localID, peerID uint64
-	local, peer     [4]byte // zero: none
+	local, peer     [4]byte        // zero: none
+	servers         *[4]netip.Addr // DNS and WINS that the peer told us; nil: none
 }
 
 // NewBuiltin makes the bridge of one session, with a link of the plane. It does
@@ -91,7 +94,7 @@ func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane) (Stepp
 	b := &builtin{
 		endpoint: ppp.New(spec.Endpoint, grant), subject: newSubject(&spec), onExit: onExit, kind: plane.Kind(),
 	}
-	link, err := plane.Open(&spec, frames, LinkEvents{Failed: b.fail, Closed: b.gone})
+	link, err := plane.Open(&spec, frames, (*builtinEvents)(b))
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +224,35 @@ func (b *builtin) end() *ending {
 	return b.ending
 }
 
-// fail is LinkEvents.Failed.
+// builtinEvents is a builtin as its link sees it.
+type builtinEvents builtin
+
+// Up is LinkEvents'.
+func (e *builtinEvents) Up(f ppp.Family, a Attachment) {
+	b := (*builtin)(e)
+	if k := b.known.Load(); k != nil && b.exit == nil && b.subject.access != nil {
+		b.told[f] = true
+		b.subject.access.NetworkUp(f, k.network(), a)
+	}
+}
+
+// Packet is LinkEvents'.
+func (e *builtinEvents) Packet(packet []byte) {
+	if e.subject.access != nil {
+		e.subject.access.Packet(packet)
+	}
+}
+
+// Failed is LinkEvents'.
+func (e *builtinEvents) Failed(now time.Time, err error) { (*builtin)(e).fail(now, err) }
+
+// Closed is LinkEvents'. The counters are the last: nothing passes any more.
+func (e *builtinEvents) Closed(time.Time) {
+	e.exit.Stats = e.link.Stats()
+	e.onExit(*e.exit)
+}
+
+// fail ends PPP because the link has failed.
 func (b *builtin) fail(now time.Time, err error) {
 	if b.exit != nil {
 		return
@@ -266,6 +297,7 @@ func (b *builtin) perform(a ppp.Action) {
 	case ppp.NetworkDown:
 		b.forget(a.Family)
 		b.link.Down(a.Family)
+		b.networkDown(a.Family)
 	case ppp.Finished:
 		b.finish(a.Cause, a.Text)
 	}
@@ -300,9 +332,24 @@ func (b *builtin) authenticate(a ppp.Authenticate) {
 }
 
 func (b *builtin) learn(n ppp.Network) {
-	b.known.Store(&known{
+	k := &known{
 		user: n.User, local: as4(n.LocalIPv4), peer: as4(n.PeerIPv4), localID: n.LocalID, peerID: n.PeerID, routes: n.Routes,
-	})
+	}
+	if s := [4]netip.Addr{n.DNS[0], n.DNS[1], n.WINS[0], n.WINS[1]}; s != [4]netip.Addr{} {
+		k.servers = &s
+	}
+	b.known.Store(k)
+}
+
+// network is what learn was told, without what was forgotten since.
+func (k *known) network() ppp.Network {
+	n := ppp.Network{
+		User: k.user, LocalIPv4: addr4(k.local), PeerIPv4: addr4(k.peer), LocalID: k.localID, PeerID: k.peerID, Routes: k.routes,
+	}
+	if s := k.servers; s != nil {
+		n.DNS, n.WINS = [2]netip.Addr(s[:2]), [2]netip.Addr(s[2:])
+	}
+	return n
 }
 
 func (b *builtin) forget(f ppp.Family) {
@@ -312,7 +359,7 @@ func (b *builtin) forget(f ppp.Family) {
 	}
 	k := *old
 	if f == ppp.IPv4 {
-		k.local, k.peer = [4]byte{}, [4]byte{}
+		k.local, k.peer, k.servers = [4]byte{}, [4]byte{}, nil
 	} else {
 		k.localID, k.peerID = 0, 0
 	}
@@ -353,10 +400,17 @@ func (b *builtin) finish(c ppp.Cause, text string) {
 	b.phase.Store(uint32(ppp.PhaseDead))
 	b.known.Store(nil)
 	b.link.Close()
+	b.networkDown(ppp.IPv4)
+	b.networkDown(ppp.IPv6)
 }
 
-// gone is LinkEvents.Closed.
-func (b *builtin) gone(time.Time) { b.onExit(*b.exit) }
+// networkDown tells Access, if it was told of the family's NetworkUp.
+func (b *builtin) networkDown(f ppp.Family) {
+	if b.told[f] {
+		b.told[f] = false
+		b.subject.access.NetworkDown(f)
+	}
+}
 
 // addr4 is the address; the zero Addr for none.
 func addr4(a [4]byte) netip.Addr {

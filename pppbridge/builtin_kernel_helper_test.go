@@ -240,6 +240,13 @@ type testOwner struct {
 	frames chan []byte
 	failed chan error
 	closed chan struct{}
+	ups    []testUp // the owner's goroutine's
+}
+
+// testUp is what LinkEvents.Up was told.
+type testUp struct {
+	family ppp.Family
+	Attachment
 }
 
 func newTestOwner(t *testing.T) *testOwner {
@@ -286,9 +293,10 @@ func (o *testOwner) open(t *testing.T, p Plane, spec *Spec) *kernelLink {
 	var l Link
 	var err error
 	o.on(func() {
-		l, err = p.Open(spec, nil, LinkEvents{
-			Failed: func(_ time.Time, err error) { o.failed <- err },
-			Closed: func(time.Time) { o.closed <- struct{}{} },
+		l, err = p.Open(spec, nil, testEvents{
+			up:     func(f ppp.Family, a Attachment) { o.ups = append(o.ups, testUp{f, a}) },
+			failed: func(err error) { o.failed <- err },
+			closed: func() { o.closed <- struct{}{} },
 		})
 	})
 	if err != nil {

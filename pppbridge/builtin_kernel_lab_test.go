@@ -188,7 +188,7 @@ func TestLabKernelLinkErrors(t *testing.T) {
 	needLab(t)
 	p := labPlane(t)
 	before := openDescriptors(t)
-	l, err := p.Open(&Spec{LocalTunnel: 4999, PeerTunnel: 1, LocalSession: 1, PeerSession: 1, Peer: netip.MustParseAddrPort("127.0.0.1:1")}, nil, LinkEvents{})
+	l, err := p.Open(&Spec{LocalTunnel: 4999, PeerTunnel: 1, LocalSession: 1, PeerSession: 1, Peer: netip.MustParseAddrPort("127.0.0.1:1")}, nil, testEvents{})
 	if l != nil || err == nil || errors.Is(err, kernel.ErrNotSupported) {
 		t.Errorf("%v, %v", l, err)
 	}

@@ -231,7 +231,7 @@ func TestKernelLinkOpenFails(t *testing.T) {
 	k.setFail("open session", refused)
 	spec := testSpec()
 	spec.Owner = o
-	if l, err := k.plane.Open(spec, nil, LinkEvents{}); l != nil || !errors.Is(err, refused) {
+	if l, err := k.plane.Open(spec, nil, testEvents{}); l != nil || !errors.Is(err, refused) {
 		t.Errorf("%v, %v", l, err)
 	}
 	if k.plane.Kind() != BuiltinKernel {

@@ -3,6 +3,7 @@ package pppbridge
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -109,7 +110,22 @@ func (l *kernelLink) apply(f ppp.Family, old, n *ppp.Network, mtu int) error {
 			return err
 		}
 	}
-	return l.bringUp(f, n, mtu)
+	up, err := l.bringUp(f, n, mtu)
+	if up {
+		_ = l.owner.Post(func(time.Time) { l.announce(f, n) }) // an owner that has ended needs no word
+	}
+	return err
+}
+
+// announce tells the endpoint that packets of a family flow, if they are still
+// wanted to. It runs on the owner's goroutine.
+func (l *kernelLink) announce(f ppp.Family, n *ppp.Network) {
+	l.mu.Lock()
+	wanted, name := l.phase == linkOpen && l.wanted[f] == n, l.name
+	l.mu.Unlock()
+	if wanted {
+		l.events.Up(f, Attachment{Interface: name})
+	}
 }
 
 // makeUnit makes the interface and puts the session under it. Nothing passes it
@@ -160,13 +176,13 @@ func (l *kernelLink) prepareUnit(u pppUnit) (name string, err error) {
 // packets pass. An address that cannot be given ends the session; so that a
 // machine without IPv6 can still be talked to by IPv4, there IPv6 stays down. A
 // route that cannot be added is for the operator to see.
-func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) error {
+func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) (up bool, err error) {
 	if err := l.setSourceFilter(); err != nil {
-		return err
+		return false, err
 	}
 	index := l.unit.Index()
 	if err := l.plane.links.SetUp(index, mtu); err != nil {
-		return err
+		return false, err
 	}
 	if local, peer := linkAddress(f, n); local.IsValid() {
 		err := l.plane.links.AddAddress(index, local, peer)
@@ -174,9 +190,9 @@ func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) error {
 		case err == nil:
 		case f == ppp.IPv6 && (errors.Is(err, kernel.ErrNotSupported) || errors.Is(err, kernel.ErrPermission)):
 			l.log().WithError(err).Warn("IPv6 stays down on the session's interface")
-			return nil
+			return false, nil
 		default:
-			return err
+			return false, err
 		}
 	}
 	for _, p := range n.Routes {
@@ -187,7 +203,8 @@ func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) error {
 			l.log().WithError(err).WithField("prefix", p).Warn("a route of the session is missing")
 		}
 	}
-	return l.unit.SetNPMode(npProtocol(f), kernel.NPPass)
+	err = l.unit.SetNPMode(npProtocol(f), kernel.NPPass)
+	return err == nil, err
 }
 
 // takeDown undoes bringUp. The interface stays, for a family may come back.

@@ -13,6 +13,28 @@ import (
 	"adit/proto/ppp"
 )
 
+// testEvents is LinkEvents of functions; nil: nothing is done.
+type testEvents struct {
+	up     func(ppp.Family, Attachment)
+	packet func([]byte)
+	failed func(error)
+	closed func()
+}
+
+func (e testEvents) Up(f ppp.Family, a Attachment) {
+	if e.up != nil {
+		e.up(f, a)
+	}
+}
+
+func (e testEvents) Packet(packet []byte) {
+	if e.packet != nil {
+		e.packet(packet)
+	}
+}
+func (e testEvents) Failed(_ time.Time, err error) { e.failed(err) }
+func (e testEvents) Closed(time.Time)              { e.closed() }
+
 // directPlane makes links that hand control frames to the other end's owner,
 // with no kernel and no goroutine: the core alone, in virtual time.
 type directPlane struct{}
@@ -35,8 +57,11 @@ func (l *directLink) SendControl(frame []byte) {
 		l.peer.Control(frame)
 	}
 }
-func (l *directLink) LCPUp(ppp.Link)                            {}
-func (l *directLink) Up(f ppp.Family, _ ppp.Network)            { l.up[f] = true }
+func (l *directLink) LCPUp(ppp.Link) {}
+func (l *directLink) Up(f ppp.Family, _ ppp.Network) {
+	l.up[f] = true
+	l.events.Up(f, Attachment{Interface: "direct"})
+}
 func (l *directLink) Down(f ppp.Family)                         { l.up[f] = false }
 func (l *directLink) Deliver(*Burst, time.Time, []byte)         {}
 func (l *directLink) Idle(time.Time) (d time.Duration, ok bool) { return 0, false }

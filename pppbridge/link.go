@@ -32,17 +32,20 @@ type Link interface {
 }
 
 // LinkEvents is what a Link tells its endpoint.
-type LinkEvents struct {
-	// Up is called on the owner's goroutine when packets of a family flow, after
-	// Link.Up: what it takes is there, an interface too. An Up that came to nothing
-	// because of a Down or Close has none.
-	Up func(f ppp.Family, a Attachment)
+type LinkEvents interface {
+	// Up is called on the owner's goroutine when packets of a family flow: from
+	// inside Link.Up, or later, when an interface that they need is there. An Up
+	// that came to nothing because of a Down or Close has none.
+	Up(f ppp.Family, a Attachment)
+	// Packet takes what a peer asks of the router itself, see Access; the packet
+	// is a copy, and not more than a few come in a second. Any goroutine.
+	Packet(packet []byte)
 	// Failed is called on the owner's goroutine when the link cannot go on, at
 	// most once; Close is the answer.
-	Failed func(now time.Time, err error)
+	Failed(now time.Time, err error)
 	// Closed is called once after Close, when nothing of the link is left and
 	// Frames is not called any more; in the poller's goroutine.
-	Closed func(now time.Time)
+	Closed(now time.Time)
 }
 
 // Plane makes the links of one kind.

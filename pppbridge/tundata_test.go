@@ -38,21 +38,23 @@ func (k *keeper) Room(_ *Burst, n int) []byte {
 
 // dataPath is one LNS session that is up, on a TUN in a namespace, without PPP.
 type dataPath struct {
-	ns     *namespace
-	f      *Factory
-	link   *tunLink
-	out    *keeper
-	loop   *testLoop
-	failed chan error
-	closed chan bool
-	burst  *Burst
-	reader *tunReader
-	queue  *queueHandler
+	ns       *namespace
+	f        *Factory
+	link     *tunLink
+	out      *keeper
+	loop     *testLoop
+	failed   chan error
+	closed   chan bool
+	asked    chan []byte
+	attached [2]Attachment
+	burst    *Burst
+	reader   *tunReader
+	queue    *queueHandler
 }
 
 func newDataPath(t testing.TB, s Spec) *dataPath {
 	t.Helper()
-	d := &dataPath{ns: newNamespace(t), out: &keeper{}, loop: newTestLoop(), failed: make(chan error, 1), closed: make(chan bool, 1)}
+	d := &dataPath{ns: newNamespace(t), out: &keeper{}, loop: newTestLoop(), failed: make(chan error, 1), closed: make(chan bool, 1), asked: make(chan []byte, 1000)}
 	p, err := kernel.NewPoller()
 	if err != nil {
 		t.Fatal(err)
@@ -66,8 +68,9 @@ func newDataPath(t testing.TB, s Spec) *dataPath {
 	if err != nil {
 		need.Lack(t, "%s", err.Error())
 	}
-	l, err := d.f.tun.Open(&s, d.out, LinkEvents{
-		Failed: func(_ time.Time, err error) { d.failed <- err }, Closed: func(time.Time) { d.closed <- true },
+	l, err := d.f.tun.Open(&s, d.out, testEvents{
+		up: func(f ppp.Family, a Attachment) { d.attached[f] = a }, packet: func(b []byte) { d.asked <- b },
+		failed: func(err error) { d.failed <- err }, closed: func() { d.closed <- true },
 	})
 	if err != nil {
 		t.Fatal(err)

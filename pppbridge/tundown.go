@@ -166,7 +166,10 @@ func (l *tunLink) send(now time.Time, r *tunReader, d *device, g ip.GSO, packet 
 	if frames > 0 {
 		l.count.framesOut.Add(frames)
 		l.count.bytesOut.Add(octets)
-		l.last.Store(now.UnixNano())
+		if f == ppp.IPv4 || !isLinkLocal(packet[8:]) {
+			// What the router itself says, unasked even, is no use of the link.
+			l.last.Store(now.UnixNano())
+		}
 	}
 }
 

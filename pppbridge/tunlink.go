@@ -34,10 +34,12 @@ type tunLink struct {
 	ended bool
 
 	addressHolder
-	super  int32  // the latest of the Burst of Deliver's goroutine
+	super  int32 // the latest of the Burst of Deliver's goroutine
+	asking asking
 	mtu    uint16 // the most that the profile wants; 0: what the peer takes
 	clamp  bool
 	closed bool     // the owner's
+	told   [2]bool  // the owner's: the endpoint has heard of Up
 	agreed ppp.Link // the owner's
 }
 
@@ -126,12 +128,16 @@ func (l *tunLink) Up(f ppp.Family, agreed ppp.Network) {
 		return
 	}
 	l.publish(&n)
+	if l.own == nil {
+		l.told[f] = true
+		l.events.Up(f, Attachment{Interface: l.Name(), Send: l.sendOwn})
+	}
 }
 
 // fail tells the builtin later, as Link wants it.
 func (l *tunLink) fail(err error) {
-	failed := l.events.Failed
-	l.owner.Post(func(now time.Time) { failed(now, err) })
+	events := l.events
+	l.owner.Post(func(now time.Time) { events.Failed(now, err) })
 }
 
 // publish fills in the sizes and lets the data path see n.
@@ -167,6 +173,7 @@ func (l *tunLink) down(f ppp.Family) bool {
 	}
 	n := *old
 	n.up[f] = false
+	l.told[f] = false
 	l.network.Store(&n)
 	l.disclaim(old, f)
 	return true

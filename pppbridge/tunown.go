@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"adit/internal/kernel"
 	"adit/proto/ppp"
@@ -17,11 +18,12 @@ type ownInterface struct {
 	mu      sync.Mutex
 	queued  bool
 	closing bool
+	// applied is what the worker has made. It alone changes it, under mu.
+	applied [2]*linkNetwork
 
 	// The worker's own.
-	applied [2]*linkNetwork
-	mtu     uint16
-	broken  bool
+	mtu    uint16
+	broken bool
 
 	handler *queueHandler // the worker's until closing, then the poller's
 }
@@ -63,7 +65,42 @@ func (l *tunLink) work(links *kernel.Links) {
 		o.broken = true
 		l.log.WithError(err).Warn("the session's interface cannot be made")
 		l.fail(err)
+		return
 	}
+	l.owner.Post(func(time.Time) { l.announce() })
+}
+
+// announce tells the endpoint what the worker has made and is still wanted, once.
+// It runs on the owner's goroutine.
+func (l *tunLink) announce() {
+	n := l.network.Load()
+	if n == nil {
+		return
+	}
+	for _, f := range [...]ppp.Family{ppp.IPv4, ppp.IPv6} {
+		l.own.mu.Lock()
+		made := l.own.applied[f]
+		l.own.mu.Unlock()
+		if made != nil && n.up[f] && !l.told[f] && sameFamily(f, made, n) {
+			l.told[f] = true
+			l.events.Up(f, Attachment{Interface: l.Name()})
+		}
+	}
+}
+
+// sameFamily says whether two networks give an interface the same of a family.
+func sameFamily(f ppp.Family, a, b *linkNetwork) bool {
+	if f == ppp.IPv4 {
+		return a.local == b.local && a.peer == b.peer && slices.Equal(a.routes, b.routes)
+	}
+	return a.localID == b.localID && a.peerID == b.peerID && slices.Equal(a.routes, b.routes)
+}
+
+// setApplied is the worker's way to change applied.
+func (o *ownInterface) setApplied(f ppp.Family, n *linkNetwork) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.applied[f] = n
 }
 
 // apply makes the interface what n says.
@@ -104,12 +141,11 @@ func (l *tunLink) apply(links *kernel.Links, n *linkNetwork) error {
 func (l *tunLink) applyFamily(links *kernel.Links, index int, f ppp.Family, n *linkNetwork) error {
 	o := l.own
 	old := o.applied[f]
-	if old != nil && n.up[f] && old.local == n.local && old.peer == n.peer && old.localID == n.localID && old.peerID == n.peerID &&
-		slices.Equal(old.routes, n.routes) {
+	if old != nil && n.up[f] && sameFamily(f, old, n) {
 		return nil
 	}
 	if old != nil {
-		o.applied[f] = nil
+		o.setApplied(f, nil)
 		local, peer := old.addresses(f)
 		for _, r := range old.prefixes(f, false) {
 			_ = links.RemoveRoute(index, r, kernel.RouteOptions{}) // gone with its address, perhaps
@@ -132,7 +168,7 @@ func (l *tunLink) applyFamily(links *kernel.Links, index int, f ppp.Family, n *l
 			return err
 		}
 	}
-	o.applied[f] = n
+	o.setApplied(f, n)
 	return nil
 }
 

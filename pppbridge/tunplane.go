@@ -42,6 +42,7 @@ type PlaneCounts struct {
 	ReadError atomic.Uint64
 	ICMP      atomic.Uint64 // ICMP errors sent
 	ICMPLimit atomic.Uint64 // ICMP errors not sent: too many
+	AskLimit  atomic.Uint64 // of peers, asking the router itself: too many
 }
 
 // tunPlane is the userspace plane of a Factory: the shared TUN, who has which

@@ -41,8 +41,12 @@ func (l *tunLink) receive(b *Burst, now time.Time, f ppp.Family, packet []byte) 
 		return
 	}
 	packet = packet[:h.Length]
+	if l.lns && l.own == nil && h.Protocol == ip.ProtocolUDP && f == ppp.IPv4 && isDHCP(n, packet, &h) {
+		l.ask(now, packet)
+		return
+	}
 	if f == ppp.IPv6 && (isLinkLocal(packet[8:]) || isLinkScope(packet[24:])) {
-		if !l.receiveLink(b, now, n, packet) {
+		if !l.receiveLink(b, now, n, packet, &h) {
 			return
 		}
 	} else if l.lns && !l.isPeers(n, &h) {
@@ -76,7 +80,11 @@ func (l *tunLink) isPeers(n *linkNetwork, h *ip.Header) bool {
 // 2.5.6: "Routers must not forward any packets with Link-Local source or
 // destination addresses to other links." The shared TUN is another link; on it we
 // answer for our own address ourselves.
-func (l *tunLink) receiveLink(b *Burst, now time.Time, n *linkNetwork, packet []byte) bool {
+func (l *tunLink) receiveLink(b *Burst, now time.Time, n *linkNetwork, packet []byte, h *ip.Header) bool {
+	if l.lns && l.own == nil && isLinkQuestion(n, packet, h) {
+		l.ask(now, packet)
+		return false
+	}
 	if isLinkLocal(packet[8:]) && !isInterface(packet[8:], n.peerID) || !isLinkLocal(packet[8:]) && l.lns {
 		l.count.source.Add(1)
 		return false

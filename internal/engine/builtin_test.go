@@ -49,7 +49,7 @@ type memoryPlane struct{ *builtinBridges }
 func (memoryPlane) Kind() pppbridge.Kind { return pppbridge.Builtin }
 
 func (f memoryPlane) Open(spec *pppbridge.Spec, frames pppbridge.Frames, events pppbridge.LinkEvents) (pppbridge.Link, error) {
-	return &memoryLink{plane: f, owner: spec.Owner, frames: frames, closed: events.Closed}, nil
+	return &memoryLink{plane: f, owner: spec.Owner, frames: frames, events: events}, nil
 }
 
 // memoryLink is a pppbridge.Link.
@@ -57,12 +57,13 @@ type memoryLink struct {
 	plane  memoryPlane
 	owner  pppbridge.Owner
 	frames pppbridge.Frames
-	closed func(time.Time)
+	events pppbridge.LinkEvents // nil: closed
 }
 
 func (l *memoryLink) SendControl(frame []byte) { l.plane.carrier.carry(l.frames, frame) }
 func (l *memoryLink) LCPUp(ppp.Link)           {}
 func (l *memoryLink) Up(f ppp.Family, _ ppp.Network) {
+	l.events.Up(f, pppbridge.Attachment{Interface: "memory", Send: func([]byte) {}})
 	if f == ppp.IPv4 {
 		l.plane.mu.Lock()
 		l.plane.upIPv4++
@@ -75,9 +76,9 @@ func (l *memoryLink) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
 }
 func (l *memoryLink) Idle(time.Time) (time.Duration, bool) { return 0, false }
 func (l *memoryLink) Close() {
-	if f := l.closed; f != nil {
-		l.closed = nil
-		go f(time.Now())
+	if e := l.events; e != nil {
+		l.events = nil
+		go e.Closed(time.Now())
 	}
 }
 func (l *memoryLink) Name() string           { return "" }
