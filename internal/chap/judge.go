@@ -12,31 +12,25 @@ import (
 // wrong password.
 const refused = "name or password is wrong"
 
-// Judge says whether a peer knows this password, by the method of its request.
-// With EAP it is a server of MD5-Challenge: a verdict may be a further request,
-// and the next AuthRequest has to bring its State back.
-//
-// Only with MS-CHAPv2 may the peer try again on the link: RFC 1334 and RFC 1994
-// would rather see it ended, and RFC 2759 has a way of asking the user.
+// Judge is Secret.Judge for a password.
 func Judge(password []byte, req ppp.AuthRequest) ppp.Verdict {
+	v, _ := OfPassword(password).Judge(req)
+	return v
+}
+
+// Refuse is the verdict about a peer that is not let in, for whatever reason: it is
+// the one that a wrong password has, so that a guess that was right is not told
+// from one that was not.
+func Refuse(req ppp.AuthRequest) ppp.Verdict {
 	no := ppp.Verdict{Message: refused}
 	switch req.Method {
-	case ppp.MethodPAP:
-		if CheckPAP(password, req) {
-			return ppp.Verdict{Accept: true}
-		}
-	case ppp.MethodCHAP:
-		if CheckCHAP(password, req) {
-			return ppp.Verdict{Accept: true}
-		}
+	case ppp.MethodPAP, ppp.MethodCHAP: // the message is all
 	case ppp.MethodMSCHAPv2:
-		if message, ok := CheckMSCHAPv2(HashNT(password), req.Name, req); ok {
-			return ppp.Verdict{Accept: true, Message: message}
-		}
-		no.Message = FailMSCHAPv2(true, random(challengeLen))
-		no.Retry = true
+		no.Message, no.Retry = FailMSCHAPv2(true, random(challengeLen)), true
 	case ppp.MethodEAP:
-		return judgeEAP(password, req)
+		if id, _, _, ok := parseEAPResponse(req.EAP); ok {
+			no.EAP = eapPacket(eapFailure, id)
+		}
 	}
 	return no
 }
@@ -62,30 +56,39 @@ type eapChallenge struct {
 	value []byte
 }
 
-// judgeEAP asks by MD5-Challenge once the peer has told its identity, and judges
-// the answer. A peer that would have another method (Nak) is refused.
-func judgeEAP(password []byte, req ppp.AuthRequest) ppp.Verdict {
-	e := req.EAP
+// parseEAPResponse takes a Response apart; false: it is none.
+func parseEAPResponse(e []byte) (id, kind uint8, data []byte, ok bool) {
 	if len(e) <= eapHeaderLen || e[0] != eapResponse || int(binary.BigEndian.Uint16(e[2:])) != len(e) {
-		return ppp.Verdict{Message: refused}
+		return 0, 0, nil, false
 	}
-	id, data := e[1], e[eapHeaderLen+1:]
-	failed := ppp.Verdict{Message: refused, EAP: eapPacket(eapFailure, id)}
+	return e[1], e[eapHeaderLen], e[eapHeaderLen+1:], true
+}
+
+// challengeEAP asks by MD5-Challenge once the peer has told its identity; false:
+// the request is not the one that begins the exchange.
+func challengeEAP(req ppp.AuthRequest) (ppp.Verdict, bool) {
+	id, kind, _, ok := parseEAPResponse(req.EAP)
+	if !ok || kind != eapIdentity || req.State != nil {
+		return ppp.Verdict{}, false
+	}
+	c := &eapChallenge{id: id + 1, value: random(challengeLen)}
+	data := append([]byte{eapMD5Challenge, challengeLen}, c.value...)
+	return ppp.Verdict{State: c, EAP: eapPacket(eapRequest, c.id, data...)}, true
+}
+
+// checkEAP judges the answer to the challenge. A peer that would have another
+// method (Nak) has not answered it.
+func checkEAP(password []byte, req ppp.AuthRequest) (ppp.Verdict, bool) {
 	asked, _ := req.State.(*eapChallenge)
-	if asked == nil {
-		if e[eapHeaderLen] != eapIdentity {
-			return failed
-		}
-		c := &eapChallenge{id: id + 1, value: random(challengeLen)}
-		return ppp.Verdict{State: c, EAP: eapPacket(eapRequest, c.id, append([]byte{eapMD5Challenge, challengeLen}, c.value...)...)}
+	id, kind, data, ok := parseEAPResponse(req.EAP)
+	if asked == nil || !ok || kind != eapMD5Challenge || id != asked.id {
+		return ppp.Verdict{}, false
 	}
 	value, ok := md5Value(data)
-	ok = ok && e[eapHeaderLen] == eapMD5Challenge && id == asked.id &&
-		subtle.ConstantTimeCompare(md5Response(id, password, asked.value), value) == 1
-	if !ok {
-		return failed
+	if !ok || subtle.ConstantTimeCompare(md5Response(id, password, asked.value), value) != 1 {
+		return ppp.Verdict{}, false
 	}
-	return ppp.Verdict{Accept: true, EAP: eapPacket(eapSuccess, id)}
+	return ppp.Verdict{Accept: true, EAP: eapPacket(eapSuccess, id)}, true
 }
 
 // md5Value takes the Value field off the Type-Data of an MD5-Challenge, RFC 3748
