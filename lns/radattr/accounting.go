@@ -62,6 +62,7 @@ func Accounting(p *radius.Packet, nas NAS, r *subscriber.Record, delay time.Dura
 	w.text(rfc2867.AcctTunnelConnection_Type, callSerial(&s.Line))
 	w.tagged(rfc2868.TunnelAssignmentID_Type, s.Line.PeerName)
 	w.line(&s.Line)
+	w.access(s.Line.Access, radius.CodeAccountingRequest)
 }
 
 // kind is what the records of a kind say.

@@ -1,9 +1,7 @@
 package radattr
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math"
 	"net/netip"
 	"strconv"
 
@@ -13,7 +11,6 @@ import (
 	"layeh.com/radius/rfc2869"
 
 	"adit/lns/subscriber"
-	"adit/proto/l2tp"
 )
 
 // NASPort is the NAS-Port of a session: our Tunnel ID above our Session ID.
@@ -40,7 +37,6 @@ func (w *writer) line(l *subscriber.Line) {
 	w.text(rfc2865.CallingStationID_Type, l.CallingNumber)
 	w.text(rfc2869.ConnectInfo_Type, connectInfo(l))
 	w.tunnel(l)
-	w.access(l.Access)
 }
 
 // connectInfo says the speeds of the line.
@@ -113,55 +109,3 @@ func callSerial(l *subscriber.Line) string { return strconv.FormatUint(uint64(l.
 // tunnelName identifies a tunnel without a session, by the IDs that both ends have
 // given it.
 func tunnelName(l *subscriber.Line) string { return fmt.Sprintf("%d/%d", l.Tunnel, l.PeerTunnel) }
-
-// The AVPs of RFC 5515 whose values are other than those of RFC 4679.
-const (
-	firstRate      = 129 // Actual-Data-Rate-Upstream
-	lastRate       = 138 // Minimum-Data-Rate-Downstream-Low-Power
-	iwfSession     = 254
-	accessLoopType = 145 // ANCP Access Line Type, for which RFC 4679 has nothing
-)
-
-// access adds the attributes of RFC 4679 that the LAC told us as AVPs of RFC 5515.
-// The types are the same; of the values, a rate has 8 octets in L2TP and 4 in
-// RADIUS, and the Inter-Working Function says no more than that it is there.
-func (w *writer) access(avps []l2tp.AccessLineAVP) {
-	for _, a := range avps {
-		switch {
-		case a.Type == 0 || a.Type > math.MaxUint8 || a.Type == accessLoopType:
-		case a.Type == iwfSession:
-			w.iwf(a.Value)
-		case a.Type >= firstRate && a.Type <= lastRate:
-			w.rate(uint8(a.Type), a.Value)
-		case len(a.Value) > 0:
-			w.vendor(vendorADSLForum, uint8(a.Type), a.Value)
-		}
-	}
-}
-
-// rate adds a data rate, in bits per second: the greatest number that there is,
-// where it does not fit.
-func (w *writer) rate(t uint8, value []byte) {
-	var n uint64
-	switch len(value) {
-	case 8:
-		n = binary.BigEndian.Uint64(value)
-	case 4:
-		n = uint64(binary.BigEndian.Uint32(value))
-	default:
-		return
-	}
-	w.vendor(vendorADSLForum, t, radius.NewInteger(uint32(min(n, math.MaxUint32))))
-}
-
-// iwf says that an Interworking Function was performed.
-//
-// RFC 4679 section 3.3.19: "The presence of this Attribute indicates that the IWF
-// has been performed with respect to the subscriber's session; note that no data
-// field is necessary." RFC 5515 section 5.19 has a number for it: "0x00 IWF not
-// performed, 0x01 IWF performed".
-func (w *writer) iwf(value []byte) {
-	if len(value) == 4 && binary.BigEndian.Uint32(value) == 1 {
-		w.vendor(vendorADSLForum, iwfSession, nil)
-	}
-}

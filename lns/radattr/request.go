@@ -63,6 +63,7 @@ func AccessRequest(p *radius.Packet, nas NAS, line *subscriber.Line, user string
 	// Acct-Session-Id or Acct-Multi-Session-Id Attribute within an Access-Request."
 	w.text(rfc2866.AcctSessionID_Type, line.ID)
 	w.line(line)
+	w.access(line.Access, radius.CodeAccessRequest)
 	return nil
 }
 
