@@ -43,21 +43,10 @@ func (e *AttributeError) Error() string {
 
 func (e *AttributeError) Unwrap() error { return ErrAttribute }
 
-// Accepted is what an Access-Accept says.
-type Accepted struct {
-	Service subscriber.Service
-	// Message is for ppp.Verdict: the authenticator response of MS-CHAPv2, with
-	// the Reply-Message after it, or the Reply-Message.
-	Message string
-	EAP     []byte // nil: none
-	// Ignored names what was left out of Service: text that is to be read by people
-	// and that we could not read, a second value where one is all there can be, and
-	// what adit has no use for although it was meant to have.
-	Ignored []string
-}
-
 // Accept reads an Access-Accept. The authenticator is that of its Access-Request,
-// with which keys are hidden. An error means that the subscriber has to be
+// with which keys are hidden. The message is for ppp.Verdict: the authenticator
+// response of MS-CHAPv2 with the Reply-Message after it, or the Reply-Message. eap
+// is nil where there is none. An error means that the subscriber has to be
 // refused: ErrService, or an *AttributeError.
 //
 // RFC 2865 section 5: "If an Attribute is received in an Access-Accept,
@@ -65,19 +54,34 @@ type Accepted struct {
 // either be treated as an Access-Reject or else silently discarded." A value that
 // cannot be is treated in the same way: who would let a subscriber in without the
 // address that the server meant lets him in on wrong terms.
-func Accept(p *radius.Packet, requestAuthenticator [16]byte) (Accepted, error) {
-	r := reader{p: p, authenticator: requestAuthenticator, seen: make(map[key]bool)}
+func Accept(p *radius.Packet, requestAuthenticator [16]byte) (s subscriber.Service, message string, eap []byte, err error) {
+	r, err := read(p, requestAuthenticator)
+	if err != nil {
+		return subscriber.Service{}, "", nil, err
+	}
+	return r.s, withReply(r.proof, replyMessage(p)), eapMessage(p), nil
+}
+
+// Ignored names what Accept leaves out of an Access-Accept, for the log: text that
+// is for people to read and that we could not read, a second value where one is
+// all there can be, and what adit has not although the server meant it to matter.
+func Ignored(p *radius.Packet) []string {
+	r, _ := read(p, [16]byte{}) // what it is about a key does not matter here
+	return r.ignored
+}
+
+// read reads an Access-Accept as far as it can be.
+func read(p *radius.Packet, requestAuthenticator [16]byte) (*reader, error) {
+	r := &reader{p: p, authenticator: requestAuthenticator, seen: make(map[key]bool)}
+	var first error
 	for _, avp := range p.Attributes {
-		if err := r.attribute(avp.Type, avp.Attribute); err != nil {
-			return Accepted{}, err
+		if err := r.attribute(avp.Type, avp.Attribute); err != nil && first == nil {
+			first = err
 		}
 	}
 	r.network()
 	r.s.WINS, r.s.DNS = compact(r.s.WINS), compact(r.s.DNS)
-	r.out.Service = r.s
-	r.out.Message = withReply(r.proof, replyMessage(p))
-	r.out.EAP = eapMessage(p)
-	return r.out, nil
+	return r, first
 }
 
 // key is an attribute that may be there once.
@@ -91,7 +95,7 @@ type reader struct {
 	p             *radius.Packet
 	authenticator [16]byte
 	s             subscriber.Service
-	out           Accepted
+	ignored       []string
 	netmask       int    // prefix length of Framed-IP-Netmask; 0: none
 	proof         string // of MS-CHAP2-Success
 	seen          map[key]bool
@@ -108,7 +112,7 @@ func (r *reader) again(vendor uint32, t radius.Type, name string) bool {
 	return false
 }
 
-func (r *reader) ignore(what string) { r.out.Ignored = append(r.out.Ignored, what) }
+func (r *reader) ignore(what string) { r.ignored = append(r.ignored, what) }
 
 // attribute takes one attribute. Unknown ones say nothing.
 //
