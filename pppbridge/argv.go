@@ -2,6 +2,7 @@ package pppbridge
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -41,8 +42,9 @@ func arguments(path string, s *Spec) []string {
 		argv = append(argv, "ipparam", s.Peer.Addr().Unmap().String())
 	}
 	// The peer chose the number. With a NUL in it no program can be started, and
-	// scripts of pppd get it as a variable.
-	if number := printable([]byte(s.CallingNumber)); number != "" {
+	// scripts of pppd get it as a variable. Words that bring a number of their own
+	// know better: radius.so tells that number to whom it asks.
+	if number := printable([]byte(s.CallingNumber)); number != "" && !slices.Contains(s.Options, "remotenumber") {
 		argv = append(argv, "remotenumber", number)
 	}
 	switch s.Kind {

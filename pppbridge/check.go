@@ -58,7 +58,7 @@ func CheckPPPD(path string, kind Kind) error {
 		if err := kernel.Probe(); err != nil {
 			return err
 		}
-		return findPlugin(path, "pppol2tp.so", pluginDirs())
+		return findPlugin(path, "pppol2tp.so", kernelPlaneNeeds, pluginDirs())
 	case PPPDAsync:
 		return lineDiscipline(ldiscPPP, "ppp_async", false)
 	case PPPDSync:
@@ -67,6 +67,27 @@ func CheckPPPD(path string, kind Kind) error {
 	}
 	return nil
 }
+
+// CheckRADIUS says whether the pppd at path (empty: FindPPPD's) has the plugins
+// by which it asks adit who its peers are: nil, or one sentence with what is
+// missing.
+func CheckRADIUS(path string) error {
+	if path == "" {
+		path = FindPPPD()
+	}
+	for _, plugin := range [...]string{"radius.so", "radattr.so"} {
+		if err := findPlugin(path, plugin, radiusNeeds, pluginDirs()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What a plugin is for, and what to do without it.
+const (
+	kernelPlaneNeeds = `which the kernel data plane needs: install the whole ppp package, or use dataplane = "userspace"`
+	radiusNeeds      = `by which it asks adit who its peers are: install the whole ppp package, or use ppp = "builtin"`
+)
 
 func executable(path string) error {
 	st, err := os.Stat(path)
@@ -132,8 +153,9 @@ func pluginDirs() []string {
 	}
 }
 
-// findPlugin looks for a plugin of the pppd's own version.
-func findPlugin(path, plugin string, dirs []string) error {
+// findPlugin looks for a plugin of the pppd's own version. needs says what it is
+// for.
+func findPlugin(path, plugin, needs string, dirs []string) error {
 	version := pppdVersion(path)
 	var others []string
 	for _, pattern := range dirs {
@@ -150,8 +172,7 @@ func findPlugin(path, plugin string, dirs []string) error {
 		return fmt.Errorf("pppd %s has no plugin %s, only version %s has it: reinstall the ppp package: %w",
 			version, plugin, strings.Join(others, ", "), os.ErrNotExist)
 	}
-	return fmt.Errorf("pppd has no plugin %s, which the kernel data plane needs: install the whole ppp package, or use dataplane = \"userspace\": %w",
-		plugin, os.ErrNotExist)
+	return fmt.Errorf("pppd has no plugin %s, %s: %w", plugin, needs, os.ErrNotExist)
 }
 
 var versionPattern = regexp.MustCompile(`pppd version (\S+)`)

@@ -1,10 +1,12 @@
 package pppbridge
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 
 	"adit/proto/l2tp"
+	"adit/proto/ppp"
 )
 
 // hints is what pppd's log lines give away beyond its exit status: the name of
@@ -13,32 +15,88 @@ type hints struct {
 	// connected: pppd has attached its line to the kernel, and LCP begins.
 	connected bool
 	info      Info
-	protocol  uint16 // that failed, by the same line as status
-	status    int    // the exit status that the lines speak of; 0: none
-	reason    string // the last line that sounds like one
+	networks  [2]networkHint // by ppp.Family
+	protocol  uint16         // that failed, by the same line as status
+	status    int            // the exit status that the lines speak of; 0: none
+	reason    string         // the last line that sounds like one
 }
 
-// see looks at one line of pppd's log and reports whether info has changed.
+// networkHint is whether packets of a family flow, as far as pppd's log tells.
+type networkHint struct {
+	up    bool
+	times uint32 // how often it came up
+}
+
+// see looks at one line of pppd's log and reports whether info or networks has
+// changed.
 func (h *hints) see(line string) bool {
 	h.seeFailure(line)
-	name, local, peer := h.info.Interface, h.info.LocalIP, h.info.PeerIP
-	switch {
-	case strings.HasPrefix(line, "Connect: "):
-		h.connected = true
-	case strings.HasPrefix(line, "Using interface "):
-		h.info.Interface = strings.TrimPrefix(line, "Using interface ")
-	case strings.HasPrefix(line, "local  IP address "):
-		h.info.LocalIP = lastAddr(line)
-	case strings.HasPrefix(line, "remote IP address "):
-		h.info.PeerIP = lastAddr(line)
+	if line == "" || isDebugLine(line) {
+		return false // with "debug" the same words may be part of a packet
 	}
-	return h.info.Interface != name || h.info.LocalIP != local || h.info.PeerIP != peer
+	i := &h.info
+	for _, w := range [...]struct {
+		prefix string
+		see    func(rest string)
+	}{
+		{"Connect: ", func(string) { h.connected = true }},
+		{"Using interface ", func(rest string) { i.Interface = rest }},
+		{"Renamed interface ", func(string) { i.Interface = lastWord(line) }},
+		{"PAP peer authentication succeeded for ", func(rest string) { i.User = rest }},
+		// Once per address that was agreed on: ours first, and then the network is
+		// up. What was up before is not any more.
+		{"local  IP address ", func(string) { h.down(ppp.IPv4); i.LocalIP = lastAddr(line) }},
+		{"remote IP address ", func(string) { i.PeerIP = lastAddr(line); h.up(ppp.IPv4) }},
+		{"local  LL address ", func(string) { h.down(ppp.IPv6); i.LocalIPv6 = lastAddr(line) }},
+		{"remote LL address ", func(string) { i.PeerIPv6 = lastAddr(line); h.up(ppp.IPv6) }},
+		{"IPCP terminated by peer", func(string) { h.down(ppp.IPv4) }},
+		{"IPV6CP terminated by peer", func(string) { h.down(ppp.IPv6) }},
+		{"LCP terminated by peer", func(string) { h.allDown() }},
+		{"Connection terminated.", func(string) { h.allDown() }},
+		{"Link terminated.", func(string) { h.allDown() }},
+	} {
+		if rest, ok := strings.CutPrefix(line, w.prefix); ok {
+			before, nets := *i, h.networks
+			w.see(rest)
+			return nets != h.networks || before.Interface != i.Interface || before.User != i.User ||
+				before.LocalIP != i.LocalIP || before.PeerIP != i.PeerIP ||
+				before.LocalIPv6 != i.LocalIPv6 || before.PeerIPv6 != i.PeerIPv6
+		}
+	}
+	return false
+}
+
+func (h *hints) up(f ppp.Family)   { h.networks[f].up = true; h.networks[f].times++ }
+func (h *hints) down(f ppp.Family) { h.networks[f].up = false }
+func (h *hints) allDown()          { h.down(ppp.IPv4); h.down(ppp.IPv6) }
+
+// network is what the lines say was agreed on.
+func (h *hints) network() ppp.Network {
+	i := &h.info
+	return ppp.Network{
+		LocalIPv4: i.LocalIP, PeerIPv4: i.PeerIP, User: i.User, Routes: i.Routes,
+		LocalID: interfaceID(i.LocalIPv6), PeerID: interfaceID(i.PeerIPv6),
+	}
+}
+
+// interfaceID is the lower half of an IPv6 address; 0 if it is none.
+func interfaceID(a netip.Addr) uint64 {
+	if !a.Is6() {
+		return 0
+	}
+	b := a.As16()
+	return binary.BigEndian.Uint64(b[8:])
 }
 
 func lastAddr(line string) netip.Addr {
-	f := strings.Fields(line)
-	a, _ := netip.ParseAddr(f[len(f)-1]) // not an address: the zero Addr
+	a, _ := netip.ParseAddr(lastWord(line)) // not an address: the zero Addr
 	return a
+}
+
+// lastWord is that of a line that is not empty.
+func lastWord(line string) string {
+	f := strings.Fields(line)
+	return f[len(f)-1]
 }
 
 // failures are the lines in which pppd tells why a link ends, and the exit

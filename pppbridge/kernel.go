@@ -94,15 +94,14 @@ func (k *kernelBridge) forked() {
 	k.devnull = -1
 }
 
-func (k *kernelBridge) ended(time.Time) {
-	k.locked(func() {
-		k.readStats()
-		_ = k.socket.Close()
-	})
+func (k *kernelBridge) ended(time.Time) Stats {
+	last := k.Stats()
+	k.locked(func() { _ = k.socket.Close() })
 	if k.devnull >= 0 {
 		_ = unix.Close(k.devnull)
 		k.devnull = -1
 	}
+	return last
 }
 
 func (k *kernelBridge) readStats() (ok bool) {

@@ -40,7 +40,9 @@ type line interface {
 	childFiles() (stdin, stdout int, extra []int)
 	forked()               // the child has its copies now
 	settled(now time.Time) // pppd is ready, or had time enough to be
-	ended(now time.Time)   // pppd is gone: drain and close everything
+	// ended: pppd is gone. It drains and closes everything, and returns the last
+	// of the counters.
+	ended(now time.Time) Stats
 }
 
 // pppd is one session's pppd. What is not atomic or under the mutex belongs to
@@ -63,6 +65,7 @@ type pppd struct {
 	logHandle  kernel.Handle
 	lines      lines
 	hints      hints
+	networks   *pppdNetworks // nil: nobody is told
 
 	closing  atomic.Bool
 	logDrops atomic.Uint64
@@ -71,11 +74,20 @@ type pppd struct {
 }
 
 func newPPPD(f *Factory, spec Spec, l line, onExit func(Exit)) *pppd {
-	return &pppd{f: f, spec: spec, line: l, onExit: onExit, pidfd: -1, logR: -1, logW: -1}
+	p := &pppd{f: f, spec: spec, line: l, onExit: onExit, pidfd: -1, logR: -1, logW: -1}
+	if spec.Access != nil {
+		p.networks = newPPPDNetworks(p)
+	}
+	return p
 }
 
 // launch queues it for its start. On an error nothing was begun.
 func (p *pppd) launch() error {
+	if p.networks != nil {
+		if _, err := p.f.tun.work.open(); err != nil {
+			return err
+		}
+	}
 	if !p.f.starter.reserve() {
 		return ErrTooManyStarts
 	}
@@ -229,13 +241,22 @@ func (p *pppd) readLog(now time.Time, n int) {
 }
 
 func (p *pppd) seeLine(s string) {
-	if p.hints.see(s) {
-		p.setInfo(func(i *Info) {
-			pid := i.PID
-			*i = p.hints.info
-			i.PID = pid
-		})
+	if !p.hints.see(s) {
+		return
 	}
+	if p.networks != nil {
+		p.networks.tell()
+	}
+	p.showHints()
+}
+
+// showHints makes known what the lines have told.
+func (p *pppd) showHints() {
+	p.setInfo(func(i *Info) {
+		pid := i.PID
+		*i = p.hints.info
+		i.PID = pid
+	})
 }
 
 func (p *pppd) logLine(s string) {
@@ -329,7 +350,10 @@ func (p *pppd) finish(now time.Time, e Exit) {
 			*fd = -1
 		}
 	}
-	p.line.ended(now)
+	if p.networks != nil {
+		p.networks.end()
+	}
+	e.Stats = p.line.ended(now)
 	p.setInfo(func(i *Info) { i.PID = 0 })
 	if had != stateWaiting && !p.settledYet {
 		p.f.starter.done()

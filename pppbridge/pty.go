@@ -326,16 +326,17 @@ func (b *ptyBridge) emit(frame []byte) {
 	}
 }
 
-func (b *ptyBridge) ended(time.Time) {
+func (b *ptyBridge) ended(time.Time) Stats {
 	b.f.sup.poller.Remove(b.handle)
 	if b.pid != 0 {
 		b.read(64) // its last frames, as an LCP Terminate-Ack
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.master = -1
 	b.queue = nil
 	b.pty.Close()
+	b.mu.Unlock()
+	return b.Stats()
 }
 
 func (b *ptyBridge) Stats() Stats {

@@ -416,7 +416,7 @@ func TestFindPlugin(t *testing.T) {
 		t.Fatalf("version %q", v)
 	}
 	dirs := []string{filepath.Join(dir, "lib", "*")}
-	if err := findPlugin(pppd, "pppol2tp.so", dirs); err == nil || !strings.Contains(err.Error(), "no plugin pppol2tp.so") {
+	if err := findPlugin(pppd, "pppol2tp.so", kernelPlaneNeeds, dirs); err == nil || !strings.Contains(err.Error(), "no plugin pppol2tp.so") {
 		t.Errorf("no plugin at all: %v", err)
 	}
 	put := func(version string) {
@@ -429,11 +429,11 @@ func TestFindPlugin(t *testing.T) {
 		}
 	}
 	put("2.1.1")
-	if err := findPlugin(pppd, "pppol2tp.so", dirs); err == nil || !strings.Contains(err.Error(), "only version 2.1.1") {
+	if err := findPlugin(pppd, "pppol2tp.so", kernelPlaneNeeds, dirs); err == nil || !strings.Contains(err.Error(), "only version 2.1.1") {
 		t.Errorf("another version's plugin: %v", err)
 	}
 	put("2.9.9")
-	if err := findPlugin(pppd, "pppol2tp.so", dirs); err != nil {
+	if err := findPlugin(pppd, "pppol2tp.so", kernelPlaneNeeds, dirs); err != nil {
 		t.Errorf("the right one: %v", err)
 	}
 }
