@@ -4,6 +4,10 @@ import (
 	"container/list"
 	"net/netip"
 	"time"
+
+	"layeh.com/radius"
+
+	"adit/proto/ppp"
 )
 
 // Bounds of what is remembered of requests. A pppd waits for one answer at a
@@ -32,6 +36,10 @@ type request struct {
 	until time.Time     // waiting: for the answer; answered: for duplicates
 	place *list.Element // in waiting or answered
 	reply []byte        // nil: there is none yet
+
+	// What its answer is made of; set once, before anybody is asked.
+	packet *radius.Packet
+	asked  ppp.AuthRequest
 }
 
 // pending is the requests of now and of a while ago. Each list has one timeout,

@@ -13,6 +13,7 @@ import (
 	"layeh.com/radius/rfc2866"
 	"layeh.com/radius/rfc2869"
 
+	"adit/lns/radattr"
 	"adit/lns/subscriber"
 	"adit/proto/ppp"
 )
@@ -93,30 +94,31 @@ func (r *Responder) access(p *radius.Packet, from netip.AddrPort) {
 // judge asks, or refuses what need not be asked.
 func (r *Responder) judge(q *request, p *radius.Packet) {
 	token := rfc2865.CallingStationID_GetString(p)
-	user, req, err := parseAccess(p)
+	user, req, err := radattr.ParseAccess(p)
+	q.packet, q.asked = p, req
 	switch {
 	case err != nil:
 		r.count.malformed.Add(1)
-		r.lines.Log(r.log.WithError(err).WithField("session", token), logrus.WarnLevel, "what pppd's radius.so asks cannot be understood, so the user is refused: let the profile's auth be of pap, chap-md5 and mschapv2")
-		r.answer(q, p, ppp.Verdict{}, nil)
+		r.lines.Log(r.log.WithError(err), logrus.WarnLevel, "what pppd's radius.so asks cannot be understood, so the user is refused: let the profile's auth be of pap, chap-md5 and mschapv2")
+		r.answer(q, ppp.Verdict{}, nil)
 	case !r.knows(token):
 		r.count.unknown.Add(1)
-		r.lines.Log(r.log.WithField("token", token), logrus.WarnLevel, "pppd asks about a session that is not there (any more), so the user is refused: if it goes on, see that no pppd_options or options file sets remotenumber")
-		r.answer(q, p, ppp.Verdict{}, nil)
+		r.lines.Log(r.log.WithField("token", token), logrus.WarnLevel, "pppd asks about a session that is not there (any more), so the user is refused: if it goes on, see that no options file of pppd's sets remotenumber")
+		r.answer(q, ppp.Verdict{}, nil)
 	default:
-		r.ask.Authenticate(token, user, req, func(v ppp.Verdict, s *subscriber.Service) { r.answer(q, p, v, s) })
+		r.ask.Authenticate(token, user, req, func(v ppp.Verdict, s *subscriber.Service) { r.answer(q, v, s) })
 	}
 }
 
 // answer sends the answer, once.
-func (r *Responder) answer(q *request, p *radius.Packet, v ppp.Verdict, s *subscriber.Service) {
-	reply, accepted, err := response(p, v, s)
+func (r *Responder) answer(q *request, v ppp.Verdict, s *subscriber.Service) {
+	reply, err := q.response(v, s)
 	if err != nil {
 		r.lines.Log(r.log.WithError(err), logrus.ErrorLevel, "the answer to pppd cannot be written, so the user is refused: correct what the user is given")
-		reply, accepted, err = response(p, ppp.Verdict{}, nil)
-	}
-	if err != nil {
-		return // it cannot be: an empty Access-Reject fits always
+		v = ppp.Verdict{}
+		if reply, err = q.response(v, nil); err != nil {
+			return // it cannot be: an empty Access-Reject fits always
+		}
 	}
 	r.mu.Lock()
 	ok := !r.closed && r.pending.answer(q, reply, time.Now())
@@ -125,7 +127,7 @@ func (r *Responder) answer(q *request, p *radius.Packet, v ppp.Verdict, s *subsc
 	case !ok:
 		r.count.late.Add(1)
 		return
-	case accepted:
+	case v.Accept:
 		r.count.accept.Add(1)
 	default:
 		r.count.reject.Add(1)
@@ -133,25 +135,15 @@ func (r *Responder) answer(q *request, p *radius.Packet, v ppp.Verdict, s *subsc
 	r.send(reply, q.key.from)
 }
 
-// response makes the Access-Accept or Access-Reject to p.
-func response(p *radius.Packet, v ppp.Verdict, s *subscriber.Service) (b []byte, accepted bool, err error) {
-	code := radius.CodeAccessReject
-	if v.Accept {
-		code = radius.CodeAccessAccept
+// response makes the Access-Accept or Access-Reject. Neither Session-Timeout nor
+// Acct-Interim-Interval is in it: the layer ends sessions itself, and knows what
+// passed.
+func (q *request) response(v ppp.Verdict, s *subscriber.Service) ([]byte, error) {
+	p := q.packet.Response(radius.CodeAccessReject)
+	if err := radattr.Answer(p, q.asked, v, s); err != nil {
+		return nil, err
 	}
-	out := p.Response(code)
-	if s == nil {
-		s = &subscriber.Service{}
-	}
-	if err = fillAnswer(out, p, v, s); err != nil {
-		return nil, false, err
-	}
-	// pppd has nothing to tell that the layer does not know earlier.
-	rfc2869.AcctInterimInterval_Del(out)
-	// The layer ends sessions itself.
-	rfc2865.SessionTimeout_Del(out)
-	b, err = out.Encode()
-	return b, v.Accept, err
+	return p.Encode()
 }
 
 // send sends a packet from the socket of authentication. What is lost is sent
