@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"adit/integration/lab"
@@ -101,8 +102,8 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text)
 	}
-	// The files of secrets and passwords that it names are not in the source: an
-	// example of each stands in for them.
+	// The files of secrets and users that it names are not in the source. What
+	// stands in for them is a secret, and a comment where users are expected.
 	dir, err := os.MkdirTemp("", "adit-gate-")
 	if err != nil {
 		return err
@@ -116,7 +117,7 @@ func checkReference(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	for _, name := range secretFiles(string(reference)) {
-		if err = os.WriteFile(filepath.Join(dir, name), []byte("example\n"), 0o600); err != nil {
+		if err = os.WriteFile(filepath.Join(dir, name), []byte("# example\n"), 0o600); err != nil {
 			return err
 		}
 	}
@@ -126,13 +127,13 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	return shown(binary, "check", "-c", filepath.Join(dir, "adit.toml"))(ctx, out)
 }
 
-// secretFiles lists the values of secret_file and password_file, relative to the
-// configuration.
+// secretFiles lists the files of secrets and users that a configuration names,
+// relative to it.
 func secretFiles(config string) []string {
 	var names []string
 	for line := range strings.Lines(config) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if key = strings.TrimSpace(key); !ok || key != "secret_file" && key != "password_file" {
+		if !ok || !slices.Contains([]string{"secret_file", "password_file", "users_file", "chap_secrets"}, strings.TrimSpace(key)) {
 			continue
 		}
 		if name := strings.Trim(strings.TrimSpace(value), `"`); name != "" && !filepath.IsAbs(name) {

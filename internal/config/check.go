@@ -17,6 +17,12 @@ type checker struct {
 	open bool   // everybody may read the file
 	cfg  *Config
 
+	given  *given
+	order  int          // of the file among those that users stand in
+	others []*collector // of the other files, in their order
+	more   Errors       // what is wrong with them
+	wary   Errors       // what looks wrong in them
+
 	names         map[string]string // peer or tunnel name -> its key
 	outgoingPeers []string          // those that [[lns.outgoing]] names
 }
@@ -34,7 +40,8 @@ const (
 	DefaultPath   = "/etc/adit/adit.toml"
 	DefaultSocket = "/run/adit/adit.sock"
 
-	defaultPPPD = "/usr/sbin/pppd"
+	defaultPPPD     = "/usr/sbin/pppd"
+	defaultStateDir = "/var/lib/adit"
 )
 
 func (c *checker) check(raw *rawConfig) {
@@ -58,8 +65,14 @@ func (c *checker) check(raw *rawConfig) {
 	}
 	c.checkTUN(raw.TUN)
 	c.checkPools(raw.Pools)
+	c.checkRADIUS(raw.RADIUS)
+	c.checkDHCP(raw.DHCP)
+	c.checkHooks(raw.Hooks)
 	c.checkProfiles(raw.Profiles)
-	c.checkUsers(raw.Users)
+	c.checkRealms(raw.Realms)
+	c.checkGroupsUsed()
+	c.checkDHCPUsed()
+	c.checkAllUsers(raw.rawUserKeys)
 	for _, o := range raw.LNS.Outgoing {
 		if o.Peer != nil {
 			c.outgoingPeers = append(c.outgoingPeers, *o.Peer)
@@ -69,7 +82,8 @@ func (c *checker) check(raw *rawConfig) {
 	c.checkOutgoing(raw.LNS.Outgoing)
 	c.checkTunnels(raw.LAC.Tunnels)
 	c.checkListen(raw)
-	c.checkBuiltinUse(raw.Profiles)
+	c.checkUse()
+	c.checkRoutesUse(raw.Profiles)
 	if len(raw.LNS.Peers) == 0 && len(raw.LAC.Tunnels) == 0 {
 		c.warn("", "nobody may connect and nobody is dialled; add [[lns.peers]] or [[lac.tunnels]]")
 	}
@@ -90,6 +104,7 @@ func (c *checker) checkTop(raw *rawConfig) {
 		c.add("host_name", "is empty; RFC 2661 wants at least one octet: write a name, or take the key away for the system's")
 	}
 	c.cfg.VendorName = c.text("vendor_name", raw.VendorName, "adit")
+	c.cfg.StateDir = c.absolutePath("state_dir", raw.StateDir, defaultStateDir)
 }
 
 func (c *checker) checkLog(raw rawLog) {

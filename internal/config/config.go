@@ -355,6 +355,13 @@ type Session struct {
 	TxSpeed uint32 // bits per second, (Tx) Connect Speed AVP
 	RxSpeed uint32 // bits per second; 0: as TxSpeed
 
+	// AgentCircuitID and AgentRemoteID name the access line, and the rates are
+	// those at which it runs, in bits per second, RFC 5515 sections 5.1 to 5.4;
+	// empty and 0: not told. Incoming only.
+	AgentCircuitID, AgentRemoteID string
+	ActualDataRateUp              uint64
+	ActualDataRateDown            uint64
+
 	MinimumBPS uint32 // outgoing only; not above MaximumBPS
 	MaximumBPS uint32 // outgoing only
 

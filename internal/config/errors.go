@@ -58,6 +58,7 @@ func (e Errors) Unwrap() []error {
 // collector gathers errors and warnings while a file is read.
 type collector struct {
 	file     string
+	keyless  bool // the file has lines, and no keys that could be named
 	lines    lineIndex
 	errs     Errors
 	warnings Errors

@@ -33,49 +33,49 @@ func Load(path string) (*Config, error) { return LoadFrom(Host(), path) }
 
 // LoadFrom is Load on another machine than this one.
 func LoadFrom(sys System, path string) (*Config, error) {
-	fail := func(cause error, text string) (*Config, error) {
-		return nil, Errors{{File: path, Text: text, Err: cause}}
-	}
-	absolute, err := filepath.Abs(path)
+	text, absolute, mode, err := readDocument(sys, path)
 	if err != nil {
-		return fail(err, "cannot find the current directory; give the file's absolute path")
+		return nil, err
+	}
+	return parse(sys, path, absolute, text, mode)
+}
+
+// readDocument reads a configuration file. The error is of type Errors.
+func readDocument(sys System, path string) (text, absolute string, mode fs.FileMode, err error) {
+	fail := func(cause error, sentence string) error {
+		return Errors{{File: path, Text: sentence, Err: cause}}
+	}
+	if absolute, err = filepath.Abs(path); err != nil {
+		return "", "", 0, fail(err, "cannot find the current directory; give the file's absolute path")
 	}
 	document, mode, err := readFile(sys.FS, absolute, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(err, "there is no such file; write one (the reference is etc/adit.toml in the source) or name another with -c")
+		return "", "", 0, fail(err, "there is no such file; write one (the reference is etc/adit.toml in the source) or name another with -c")
 	case errors.Is(err, fs.ErrPermission):
-		return fail(err, "no permission to read it; run as root or as the daemon's user")
+		return "", "", 0, fail(err, "no permission to read it; run as root or as the daemon's user")
 	case err != nil:
-		return fail(err, fmt.Sprintf("cannot be read: %v", err))
+		return "", "", 0, fail(err, fmt.Sprintf("cannot be read: %v", err))
 	}
-	return parse(sys, path, absolute, document, mode)
+	return strings.TrimPrefix(string(document), "\xef\xbb\xbf"), absolute, mode, nil
 }
 
 // parse makes a Config of a document. Secrets in it are safe only if mode does
 // not let everybody read it.
-func parse(sys System, path, absolute string, document []byte, mode fs.FileMode) (*Config, error) {
-	text := strings.TrimPrefix(string(document), "\xef\xbb\xbf")
+func parse(sys System, path, absolute, text string, mode fs.FileMode) (*Config, error) {
 	var tables map[string]any
 	if _, err := toml.Decode(text, &tables); err != nil {
 		return nil, Errors{syntaxError(path, err)}
 	}
-	c := &collector{file: path, lines: indexLines(text)}
+	c := newChecker(sys, path, absolute, text, mode)
 	var raw rawConfig
 	c.bind("", tables, reflect.ValueOf(&raw).Elem())
-	ch := &checker{
-		collector: c,
-		sys:       sys,
-		dir:       filepath.Dir(absolute),
-		open:      mode.Perm()&0o004 != 0,
-		cfg:       &Config{Path: path},
+	c.check(&raw)
+	if all := c.allErrors(); len(all) > 0 {
+		return nil, all
 	}
-	ch.check(&raw)
-	if len(c.errs) > 0 {
-		return nil, c.errs.sorted()
-	}
-	ch.cfg.Warnings = c.warnings.sorted()
-	return ch.cfg, nil
+	c.cfg.Warnings = c.allWarnings()
+	return c.cfg, nil
 }
 
 // syntaxError puts what the TOML decoder says into our form.

@@ -139,7 +139,7 @@ func TestErrorsAreTyped(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	cfg := mustLoad(t, "", nil)
-	def := &Profile{Name: "default", Builtin: Builtin{IPv4: true, IPv6: true, MRU: 1400,
+	def := &Profile{Name: "default", AAA: AAA{FailureDelay: time.Second}, Builtin: Builtin{IPv4: true, IPv6: true, MRU: 1400,
 		EchoInterval: 30 * time.Second, EchoFailures: 4, ClampMSS: true}}
 	want := &Config{
 		Path:       "/cfg/adit.toml",
@@ -157,6 +157,11 @@ func TestDefaults(t *testing.T) {
 			HelloInterval: time.Minute, SetupTimeout: time.Minute},
 		PPPD:     PPPD{Path: "/usr/sbin/pppd", StopTimeout: 5 * time.Second},
 		TUN:      TUN{Name: "adit0", MTU: 1500, Queues: 1},
+		StateDir: "/var/lib/adit",
+		RADIUS: RADIUS{NASIdentifier: "host.example", Servers: map[string]*RADIUSServer{},
+			Groups: map[string]*RADIUSGroup{}},
+		DHCP:     map[string]*DHCP{},
+		Hooks:    Hooks{Timeout: 10 * time.Second, Concurrency: 8, MaxWaiting: 4096},
 		Pools:    map[string]*Pool{},
 		Profiles: map[string]*Profile{"default": def},
 		Warnings: Errors{{File: "/cfg/adit.toml", Text: "nobody may connect and nobody is dialled; add [[lns.peers]] or [[lac.tunnels]]"}},

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // placedRange is a range and the key it stands at.
@@ -18,28 +19,38 @@ func (c *checker) checkPools(raw map[string]rawPool) {
 	c.cfg.Pools = map[string]*Pool{}
 	var all []placedRange
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
-		at := joinKey("pools", name)
-		pool := &Pool{Name: name}
+		at, r := joinKey("pools", name), raw[name]
+		pool := &Pool{Name: name, Rest: c.duration(joinKey(at, "rest"), r.Rest, 24*time.Hour, 0, long)}
 		c.cfg.Pools[name] = pool
-		key := joinKey(at, "ranges")
-		if len(raw[name].Ranges) == 0 {
-			c.missing(key, `is missing; write ranges = ["10.0.0.10-10.0.0.200"]`)
+		if r.Prefixes != nil || r.Length != nil {
+			c.poolOfIPv6(at, r, pool)
+			continue
 		}
-		for i, text := range raw[name].Ranges {
-			at := joinIndex(key, i)
-			r, problem := parseRange(text)
-			if problem != "" {
-				c.missing(at, "%q %s", text, problem)
-				continue
-			}
-			if !r.areHosts() {
-				c.add(at, "%v has addresses of 0.0.0.0/8, of 127.0.0.0/8 or above 223.255.255.255, which no peer can have; take them out", r)
-			}
-			pool.Ranges = append(pool.Ranges, r)
-			all = append(all, placedRange{r, at})
-		}
+		all = append(all, c.poolOfIPv4(at, r, pool)...)
 	}
 	c.checkOverlaps(all)
+}
+
+func (c *checker) poolOfIPv4(at string, raw rawPool, pool *Pool) []placedRange {
+	var all []placedRange
+	key := joinKey(at, "ranges")
+	if len(raw.Ranges) == 0 {
+		c.missing(key, `is missing; write ranges = ["10.0.0.10-10.0.0.200"], or prefixes and length for IPv6`)
+	}
+	for i, text := range raw.Ranges {
+		at := joinIndex(key, i)
+		r, problem := parseRange(text)
+		if problem != "" {
+			c.missing(at, "%q %s", text, problem)
+			continue
+		}
+		if !r.areHosts() {
+			c.add(at, "%v has addresses of 0.0.0.0/8, of 127.0.0.0/8 or above 223.255.255.255, which no peer can have; take them out", r)
+		}
+		pool.Ranges = append(pool.Ranges, r)
+		all = append(all, placedRange{r, at})
+	}
+	return all
 }
 
 // checkOverlaps finds addresses that would be given out twice.
@@ -60,6 +71,9 @@ func (c *checker) checkOverlaps(all []placedRange) {
 	}
 }
 
+// notIPv4 ends the sentence about a range.
+const notIPv4 = "is not IPv4; ranges hold the addresses that IPCP assigns, and prefixes those of IPv6"
+
 // parseRange reads "first-last", "address/length" or "address". The second
 // result says what is wrong.
 func parseRange(s string) (Range, string) {
@@ -71,7 +85,7 @@ func parseRange(s string) (Range, string) {
 		case errA != nil || errB != nil:
 			return Range{}, "is not a range; " + forms
 		case !a.Is4() || !b.Is4():
-			return Range{}, "is not IPv4; a pool holds the IPv4 addresses that IPCP assigns"
+			return Range{}, notIPv4
 		case b.Less(a):
 			return Range{}, "ends before it begins; write the lower address first"
 		}
@@ -79,7 +93,7 @@ func parseRange(s string) (Range, string) {
 	}
 	if addr, err := netip.ParseAddr(s); err == nil {
 		if !addr.Is4() {
-			return Range{}, "is not IPv4; a pool holds the IPv4 addresses that IPCP assigns"
+			return Range{}, notIPv4
 		}
 		return Range{addr, addr}, ""
 	}
@@ -88,7 +102,7 @@ func parseRange(s string) (Range, string) {
 	case err != nil:
 		return Range{}, "is not a range; " + forms
 	case !prefix.Addr().Is4():
-		return Range{}, "is not IPv4; a pool holds the IPv4 addresses that IPCP assigns"
+		return Range{}, notIPv4
 	case prefix.Masked() != prefix:
 		return Range{}, "has bits set beyond its length; write \"" + prefix.Masked().String() + "\""
 	case prefix.Bits() < 8:

@@ -43,17 +43,15 @@ func (c *checker) profile(name string, raw rawProfile) *Profile {
 		p.MTU = c.number(key("mtu"), raw.MTU, 0, 128, 16384)
 		c.checkMTU(key("mtu"), p, p.MTU)
 	}
-	c.builtin(at, raw.rawBuiltin, p)
-	c.unused(at, raw, p)
+	c.builtin(at, raw, p)
 	if raw.PPPDOptionsFile != nil {
 		p.PPPDOptionsFile = c.optionsFile(key("pppd_options_file"), *raw.PPPDOptionsFile)
 	}
-	if raw.Pool != nil {
-		p.Pool = c.cfg.Pools[*raw.Pool]
-		if p.Pool == nil {
-			c.add(key("pool"), "there is no pool %q; %s", *raw.Pool, orNames("write [pools.NAME] or name", slices.Sorted(maps.Keys(c.cfg.Pools))))
-		}
+	if p.Pool = c.poolNamed(key("pool"), raw.Pool); p.Pool != nil && len(p.Pool.IPv6) > 0 {
+		c.add(key("pool"), "pool %q is of IPv6; name one that has ranges, and this one in ipv6_pool or delegated_pool", p.Pool.Name)
 	}
+	c.aaa(at, raw.rawAAA, p)
+	c.unused(at, raw, p)
 	return p
 }
 

@@ -6,8 +6,11 @@ import "time"
 // at the fields of the typed structs and in etc/adit.toml.
 
 type rawConfig struct {
+	rawUserKeys
+
 	HostName   *string `toml:"host_name"`
 	VendorName *string `toml:"vendor_name"`
+	StateDir   *string `toml:"state_dir"`
 
 	Log            rawLog                `toml:"log"`
 	Control        rawControl            `toml:"control"`
@@ -16,7 +19,10 @@ type rawConfig struct {
 	ControlChannel rawControlChannel     `toml:"control_channel"`
 	PPPD           rawPPPD               `toml:"pppd"`
 	TUN            rawTUN                `toml:"tun"`
-	Users          []rawUser             `toml:"users"`
+	Realms         []rawRealm            `toml:"realms"`
+	RADIUS         rawRADIUS             `toml:"radius"`
+	DHCP           map[string]rawDHCP    `toml:"dhcp"`
+	Hooks          rawHooks              `toml:"hooks"`
 	Pools          map[string]rawPool    `toml:"pools"`
 	Profiles       map[string]rawProfile `toml:"profiles"`
 	LNS            rawLNS                `toml:"lns"`
@@ -67,67 +73,61 @@ type rawTUN struct {
 	Queues *int64  `toml:"queues"`
 }
 
-type rawUser struct {
-	rawPassword
-
-	Name    *string  `toml:"name"`
-	Address *string  `toml:"address"`
-	Routes  []string `toml:"routes"`
-}
-
-// rawPassword is embedded where somebody's password is set.
-type rawPassword struct {
-	Password     *string `toml:"password"`
-	PasswordFile *string `toml:"password_file"`
-}
-
-type rawPool struct {
-	Ranges []string `toml:"ranges"`
-}
-
 type rawProfile struct {
+	rawAAA
+	rawShown
 	rawBuiltin
+	rawPPPDOnly
 
-	PPP             *string        `toml:"ppp"`
-	DataPlane       *string        `toml:"dataplane"`
-	PTY             *string        `toml:"pty"`
-	PPPDOptionsFile *string        `toml:"pppd_options_file"`
-	PPPDOptions     []string       `toml:"pppd_options"`
-	PPPDDebug       *bool          `toml:"pppd_debug"`
-	LocalAddress    *string        `toml:"local_address"`
-	Pool            *string        `toml:"pool"`
-	Sequencing      *string        `toml:"sequencing"`
-	ReorderTimeout  *time.Duration `toml:"reorder_timeout"`
-	MTU             *int64         `toml:"mtu"`
-	KernelDebug     *int64         `toml:"kernel_debug"`
+	PPP            *string        `toml:"ppp"`
+	DataPlane      *string        `toml:"dataplane"`
+	LocalAddress   *string        `toml:"local_address"`
+	Pool           *string        `toml:"pool"`
+	Sequencing     *string        `toml:"sequencing"`
+	ReorderTimeout *time.Duration `toml:"reorder_timeout"`
+	MTU            *int64         `toml:"mtu"`
+	KernelDebug    *int64         `toml:"kernel_debug"`
 }
 
-// rawBuiltin is the keys of a profile that count for the built-in PPP endpoint
-// alone.
-type rawBuiltin struct {
+// rawPPPDOnly is the keys of a profile that count for pppd alone.
+type rawPPPDOnly struct {
+	PTY             *string  `toml:"pty"`
+	PPPDOptionsFile *string  `toml:"pppd_options_file"`
+	PPPDOptions     []string `toml:"pppd_options"`
+	PPPDDebug       *bool    `toml:"pppd_debug"`
+}
+
+// rawShown is the keys of a profile that count for the built-in PPP endpoint, and
+// for a pppd that asks the AAA layer.
+type rawShown struct {
 	Auth           []string       `toml:"auth"`
 	DNS            []string       `toml:"dns"`
 	WINS           []string       `toml:"wins"`
 	IPv4           *bool          `toml:"ipv4"`
 	IPv6           *bool          `toml:"ipv6"`
-	MRU            *int64         `toml:"mru"`
 	EchoInterval   *time.Duration `toml:"echo_interval"`
 	EchoFailures   *int64         `toml:"echo_failures"`
 	Rechallenge    *time.Duration `toml:"rechallenge"`
 	SessionTimeout *time.Duration `toml:"session_timeout"`
 	IdleTimeout    *time.Duration `toml:"idle_timeout"`
-	Proxy          *string        `toml:"proxy"`
-	Interface      *string        `toml:"interface"`
-	ClampMSS       *bool          `toml:"clamp_mss"`
-	Routes         []string       `toml:"routes"`
+}
+
+// rawBuiltin is the keys of a profile that count for the built-in PPP endpoint
+// alone.
+type rawBuiltin struct {
+	MRU       *int64   `toml:"mru"`
+	Proxy     *string  `toml:"proxy"`
+	Interface *string  `toml:"interface"`
+	ClampMSS  *bool    `toml:"clamp_mss"`
+	Routes    []string `toml:"routes"`
 }
 
 // rawSecret is embedded where a tunnel's authentication is set.
 type rawSecret struct {
-	Secret     *string `toml:"secret"`
-	SecretFile *string `toml:"secret_file"`
-	Challenge  *bool   `toml:"challenge"`
-	HideAVPs   *bool   `toml:"hide_avps"`
+	rawShared
+
+	Challenge *bool `toml:"challenge"`
+	HideAVPs  *bool `toml:"hide_avps"`
 }
 
 type rawLNS struct {

@@ -20,6 +20,10 @@ func reference(t *testing.T) fstest.MapFS {
 	files := fstest.MapFS{
 		"etc/adit/pop-berlin.secret": {Data: []byte("x\n"), Mode: 0o600},
 		"etc/adit/alice.password":    {Data: []byte("y\n"), Mode: 0o600},
+		"etc/adit/radius-one.secret": {Data: []byte("z\n"), Mode: 0o600},
+		"etc/adit/users.toml":        {Mode: 0o600},
+		"etc/adit/chap-secrets":      {Mode: 0o600},
+		"bin/true":                   {Mode: 0o755},
 	}
 	for _, name := range []string{"adit.toml", "pppd/options.lns", "pppd/options.lac"} {
 		data, err := os.ReadFile(filepath.Join(etc, name))
@@ -54,7 +58,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	}
 	var known []string
 	schemaKeys("", reflect.TypeFor[rawConfig](), &known)
-	if len(known) < 80 {
+	if len(known) < 160 {
 		t.Fatalf("only %d keys were found in the schema", len(known))
 	}
 	for _, key := range known {
@@ -70,17 +74,23 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		if key == "lac.tunnels.sessions.password_file" && inFile["users.password_file"] {
 			continue
 		}
+		if key == "radius.dynamic_authorization.clients.secret_file" && inFile["radius.servers.*.secret_file"] {
+			continue
+		}
 		if !inFile[key] {
 			t.Errorf("%s is not in etc/adit.toml", key)
 		}
 	}
 }
 
-// anyName replaces the free names of pools and profiles.
+// anyName replaces the names that are free.
 func anyName(key string) string {
 	parts := strings.Split(key, ".")
-	if len(parts) > 1 && (parts[0] == "pools" || parts[0] == "profiles") {
+	switch {
+	case len(parts) > 1 && slices.Contains([]string{"pools", "profiles", "dhcp"}, parts[0]):
 		parts[1] = "*"
+	case len(parts) > 2 && parts[0] == "radius" && (parts[1] == "servers" || parts[1] == "groups"):
+		parts[2] = "*"
 	}
 	return strings.Join(parts, ".")
 }
@@ -133,6 +143,29 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 	shown.Auth, shown.DNS, shown.WINS, shown.Routes = nil, known.DNS, known.WINS, nil
 	if diff := cmp.Diff(known, shown, comparers); diff != "" {
 		t.Errorf("the keys of the built-in endpoint (-default +shown):\n%s", diff)
+	}
+	aaa := cfg.Profiles["default"].AAA
+	if want := def.Profiles["default"].AAA; aaa.MaxSessions != want.MaxSessions || aaa.SecondLogin != want.SecondLogin || aaa.FailureDelay != want.FailureDelay {
+		t.Errorf("the limits of users are shown as %+v; the defaults are %+v", aaa, want)
+	}
+	if rest := cfg.Pools["subscribers"].Rest; rest != cfg.Pools["links"].Rest {
+		t.Errorf("rest is shown as %v; the default is %v", rest, cfg.Pools["links"].Rest)
+	}
+	hooks := cfg.Hooks
+	if hooks.Up, hooks.Down = "", ""; hooks != def.Hooks {
+		t.Errorf("[hooks] shows %+v; the defaults are %+v", hooks, def.Hooks)
+	}
+	// The second server and the client of DHCP say the least.
+	one, two := *cfg.RADIUS.Servers["one"], *cfg.RADIUS.Servers["two"]
+	one.Name, one.Address, one.Source, one.Secret = two.Name, two.Address, two.Source, two.Secret
+	if diff := cmp.Diff(two, one, comparers); diff != "" {
+		t.Errorf("a RADIUS server (-default +shown):\n%s", diff)
+	}
+	if relay, client := cfg.DHCP["campus"], cfg.DHCP["wire"]; relay.Timeout != client.Timeout || relay.OnLoss != client.OnLoss {
+		t.Errorf("[dhcp] shows %+v; the defaults are in %+v", relay, client)
+	}
+	if cfg.StateDir != def.StateDir {
+		t.Errorf("state_dir is shown as %q; the default is %q", cfg.StateDir, def.StateDir)
 	}
 	if cfg.VendorName != def.VendorName || cfg.Control.Socket != def.Control.Socket {
 		t.Error("the vendor's name or the socket differ from the defaults")

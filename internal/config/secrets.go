@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"strings"
@@ -19,7 +20,7 @@ type auth struct {
 // authentication reads secret, secret_file, challenge and hide_avps. With a
 // secret, the peer is challenged unless the file says otherwise.
 func (c *checker) authentication(at string, raw rawSecret) auth {
-	a := auth{secret: c.secret(at, raw)}
+	a := auth{secret: c.secret(at, raw.rawShared)}
 	has := len(a.secret) > 0 || raw.Secret != nil || raw.SecretFile != nil // a wrong one was reported
 	a.challenge = yes(raw.Challenge, has)
 	a.hide = yes(raw.HideAVPs, false)
@@ -34,7 +35,7 @@ func (c *checker) authentication(at string, raw rawSecret) auth {
 	return a
 }
 
-func (c *checker) secret(at string, raw rawSecret) Secret {
+func (c *checker) secret(at string, raw rawShared) Secret {
 	return c.secretOf(joinKey(at, "secret"), raw.Secret, joinKey(at, "secret_file"), raw.SecretFile)
 }
 
@@ -49,6 +50,25 @@ func (c *checker) password(at string, raw rawPassword) Secret {
 		c.add(key, "has %d octets; %d is the most that PAP carries", len(password), maxPPPName)
 	}
 	return password
+}
+
+// ntHash reads the hash of a password, which is as good as the password itself.
+// RFC 2759 section 8.3: "NtPasswordHash( IN 0-to-256-unicode-char Password, OUT
+// 16-octet PasswordHash )".
+func (c *checker) ntHash(key string, raw *string) Secret {
+	if raw == nil {
+		return nil
+	}
+	const size = 16
+	hash, err := hex.DecodeString(*raw)
+	if err != nil || len(hash) != size {
+		c.add(key, "is not the hash of a password; write its 16 octets as 32 hexadecimal digits")
+		return nil
+	}
+	if c.open {
+		c.warn(key, "everybody may read this file, and the hash is as good as the password; chmod o-r %s", c.file)
+	}
+	return hash
 }
 
 // secretOf reads a secret that stands in the file, or in one of its own.

@@ -247,7 +247,7 @@ kernel_debug = 15
 	want := &Profile{Name: "p", PPP: PPPPPPD, DataPlane: DataPlaneUserspace, PTY: PTYSync,
 		PPPDOptionsFile: "/ppp/options", PPPDOptions: []string{"ms-dns", "192.0.2.53"}, PPPDDebug: true,
 		LocalAddress: netip.MustParseAddr("10.0.0.1"), Pool: pool, Sequencing: SequencingRequired,
-		ReorderTimeout: 150 * time.Millisecond, MTU: 1400, KernelDebug: 15,
+		ReorderTimeout: 150 * time.Millisecond, MTU: 1400, KernelDebug: 15, AAA: AAA{FailureDelay: time.Second},
 		Builtin: Builtin{IPv4: true, IPv6: true, MRU: 1400, EchoInterval: 30 * time.Second, EchoFailures: 4, ClampMSS: true}}
 	if diff := cmp.Diff(want, cfg.Profiles["p"], comparers); diff != "" {
 		t.Errorf("profile (-want +got):\n%s", diff)
