@@ -58,8 +58,8 @@ func Environment(f Facts) []string {
 	e.add("INTERFACE", f.Interface)
 	e.addresses(&f)
 	e.add("ROUTES", list(service.Routes))
-	e.add("FILTER_ID", lines(service.FilterID))
-	e.add("RATES", lines(service.Rates))
+	e.lines("FILTER_ID", service.FilterID)
+	e.lines("RATES", service.Rates)
 	e.add("CLASS", hexes(service.Class))
 	if f.Ended != nil {
 		e.ended(f.Ended)
@@ -72,20 +72,29 @@ type environment []string
 
 // add adds a variable whose value is one line at most.
 func (e *environment) add(name, value string) {
-	*e = append(*e, "ADIT_"+name+"="+value)
+	*e = append(*e, "ADIT_"+name+"="+clean(value))
+}
+
+// lines adds a variable with a line for each value.
+func (e *environment) lines(name string, values []string) {
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = clean(v)
+	}
+	*e = append(*e, "ADIT_"+name+"="+strings.Join(all, "\n"))
 }
 
 func (e *environment) line(l *subscriber.Line) {
-	e.add("SESSION", clean(l.ID))
+	e.add("SESSION", l.ID)
 	e.add("TUNNEL_ID", id(l.Tunnel))
 	e.add("SESSION_ID", id(l.Session))
 	e.add("PEER", address(l.Peer.Addr()))
-	e.add("PEER_NAME", clean(l.PeerName))
-	e.add("PEER_HOST_NAME", clean(l.PeerHostName))
-	e.add("CALLING_NUMBER", clean(l.CallingNumber))
-	e.add("CALLED_NUMBER", clean(l.CalledNumber))
-	e.add("SUB_ADDRESS", clean(l.SubAddress))
-	e.add("ENGINE", clean(l.Engine))
+	e.add("PEER_NAME", l.PeerName)
+	e.add("PEER_HOST_NAME", l.PeerHostName)
+	e.add("CALLING_NUMBER", l.CallingNumber)
+	e.add("CALLED_NUMBER", l.CalledNumber)
+	e.add("SUB_ADDRESS", l.SubAddress)
+	e.add("ENGINE", l.Engine)
 }
 
 func (e *environment) addresses(f *Facts) {
@@ -143,14 +152,6 @@ func list(prefixes []netip.Prefix) string {
 		all[i] = p.String()
 	}
 	return strings.Join(all, " ")
-}
-
-func lines(values []string) string {
-	all := make([]string, len(values))
-	for i, v := range values {
-		all[i] = clean(v)
-	}
-	return strings.Join(all, "\n")
 }
 
 func hexes(values [][]byte) string {

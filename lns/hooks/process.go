@@ -25,28 +25,32 @@ const (
 	outputDelay = time.Second
 )
 
+// aditEnds is why a program is killed when the time of Close is over.
+const aditEnds = "because adit ends and waits no longer"
+
 // process is a program that runs, with all that it has started: its process group.
 type process struct {
 	pid int
 
 	mu     sync.Mutex
-	reaped bool // the number may be another's now
-	killed bool
+	reaped bool   // the number may be another's now
+	killed string // why it was; empty: it was not
 }
 
-// kill ends the whole group. Later it does nothing.
-func (p *process) kill() {
+// kill ends the whole group, and keeps why for the log. Once the program has ended
+// it does nothing.
+func (p *process) kill(why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		p.killed = true
+		p.killed = why
 		_ = unix.Kill(-p.pid, unix.SIGKILL) // there is one at least, which is not reaped
 	}
 }
 
-// end kills what the program has left in its group, and says whether it was killed
+// end kills what the program has left in its group, and says why it was killed
 // itself. The program has ended and is not reaped, so that its number is its own.
-func (p *process) end() (killed bool) {
+func (p *process) end() (killed string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = unix.Kill(-p.pid, unix.SIGKILL)
@@ -85,7 +89,9 @@ func (r *Runner) run(j *job, program string, timeout time.Duration) {
 	}
 	p := &process{pid: cmd.Process.Pid}
 	r.began(p)
-	limit := time.AfterFunc(timeout, p.kill)
+	limit := time.AfterFunc(timeout, func() {
+		p.kill(fmt.Sprintf("after %v, because it has no more time; make it faster, or raise timeout of [hooks]", timeout))
+	})
 	err := p.await()
 	limit.Stop()
 	killed := p.end()
@@ -93,7 +99,7 @@ func (r *Runner) run(j *job, program string, timeout time.Duration) {
 		err = waitErr
 	}
 	r.ended(p, killed, err)
-	r.report(log, j.event, out.String(), killed, timeout, err)
+	r.report(log, j.event, out.String(), killed, err)
 }
 
 func (r *Runner) began(p *process) {
@@ -102,16 +108,16 @@ func (r *Runner) began(p *process) {
 	r.counts.started++
 	r.running[p] = struct{}{}
 	if r.abandoned {
-		p.kill()
+		p.kill(aditEnds)
 	}
 }
 
-func (r *Runner) ended(p *process, killed bool, err error) {
+func (r *Runner) ended(p *process, killed string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.running, p)
 	switch {
-	case killed:
+	case killed != "":
 		r.counts.killed++
 	case err != nil:
 		r.counts.failed++
@@ -125,14 +131,13 @@ func (r *Runner) count(change func(*counts)) {
 }
 
 // report logs how a program ended, where that is more than well and in silence.
-func (r *Runner) report(log *logrus.Entry, event Event, said string, killed bool, timeout time.Duration, err error) {
+func (r *Runner) report(log *logrus.Entry, event Event, said string, killed string, err error) {
 	if said != "" {
 		log = log.WithField("output", said)
 	}
 	switch {
-	case killed:
-		r.failures.Log(log, logrus.WarnLevel,
-			fmt.Sprintf("the hook of %v was killed; it has %v, which is timeout of [hooks], and less where adit ends", event, timeout))
+	case killed != "":
+		r.failures.Log(log, logrus.WarnLevel, fmt.Sprintf("the hook of %v was killed %s", event, killed))
 	case err != nil:
 		r.failures.Log(log, logrus.WarnLevel, fmt.Sprintf("the hook of %v failed: %v", event, err))
 	case said != "":

@@ -232,7 +232,7 @@ func (r *Runner) abandon() {
 		c.later = nil
 	}
 	for p := range r.running {
-		p.kill()
+		p.kill(aditEnds)
 	}
 }
 
