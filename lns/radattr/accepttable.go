@@ -197,14 +197,23 @@ func address6(v []byte, to *netip.Addr) bool {
 	return !to.IsUnspecified() && !to.IsMulticast() && !to.IsLoopback() && !to.Is4In6()
 }
 
-// prefixes takes a prefix in the form of RFC 3162 section 2.3. Octets at its end
-// may be missing, as far as its length does not need them.
+// prefixes takes a prefix.
 func prefixes(v []byte, to *[]netip.Prefix) bool {
+	p, ok := ParsePrefix(v)
+	if ok {
+		*to = append(*to, p)
+	}
+	return ok
+}
+
+// ParsePrefix reads the value of an attribute in the form of RFC 3162 section 2.3:
+// Reserved, Prefix-Length and Prefix. Octets at its end may be missing, as far as
+// its length does not need them; bits beyond the length are left out.
+func ParsePrefix(v []byte) (netip.Prefix, bool) {
 	if len(v) < 2 || len(v) > 18 || v[1] > 128 || len(v)-2 < (int(v[1])+7)/8 {
-		return false
+		return netip.Prefix{}, false
 	}
 	var a [16]byte
 	copy(a[:], v[2:])
-	*to = append(*to, netip.PrefixFrom(netip.AddrFrom16(a), int(v[1])).Masked())
-	return true
+	return netip.PrefixFrom(netip.AddrFrom16(a), int(v[1])).Masked(), true
 }

@@ -95,7 +95,7 @@ func (w *writer) endpoint(t radius.Type, a netip.Addr) {
 // tagged adds a string with the Tag 0.
 func (w *writer) tagged(t radius.Type, s string) {
 	if s != "" {
-		w.add(t, append([]byte{0}, s[:min(len(s), maxValue-1)]...))
+		w.add(t, append([]byte{0}, s[:min(len(s), MaxValue-1)]...))
 	}
 }
 

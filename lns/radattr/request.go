@@ -47,7 +47,7 @@ const eapMTU = 1280
 // nothing is said of it. The error is ErrCredentials.
 func AccessRequest(p *radius.Packet, nas NAS, line *subscriber.Line, user string, req ppp.AuthRequest, state []byte) error {
 	// A name that was cut would be another's.
-	if len(user) > maxValue {
+	if len(user) > MaxValue {
 		return fmt.Errorf("%w: a name of %d octets", ErrCredentials, len(user))
 	}
 	w := newWriter(p)
@@ -103,7 +103,7 @@ func (w *writer) pap(password []byte) error {
 // challenge." "The CHAP challenge value is found in the CHAP-Challenge Attribute
 // (60) if present in the packet, otherwise in the Request Authenticator field."
 func (w *writer) chap(req ppp.AuthRequest) error {
-	if len(req.Response) != chapValueLen || len(req.Challenge) == 0 || len(req.Challenge) > maxValue {
+	if len(req.Response) != chapValueLen || len(req.Challenge) == 0 || len(req.Challenge) > MaxValue {
 		return fmt.Errorf("%w: a response of %d octets to a challenge of %d", ErrCredentials, len(req.Response), len(req.Challenge))
 	}
 	w.add(rfc2865.CHAPPassword_Type, append([]byte{req.ID}, req.Response...))
@@ -136,11 +136,11 @@ func (w *writer) mschap(req ppp.AuthRequest) error {
 // packet their values should be concatenated". "they MUST be in order and they
 // MUST be consecutive attributes".
 func (w *writer) eap(packet []byte) error {
-	if len(packet) == 0 || len(packet)+2*(len(packet)/maxValue+1) > w.room {
+	if len(packet) == 0 || len(packet)+2*(len(packet)/MaxValue+1) > w.room {
 		return fmt.Errorf("%w: an EAP packet of %d octets", ErrCredentials, len(packet))
 	}
 	for len(packet) > 0 {
-		n := min(len(packet), maxValue)
+		n := min(len(packet), MaxValue)
 		w.add(rfc2869.EAPMessage_Type, packet[:n:n])
 		packet = packet[n:]
 	}

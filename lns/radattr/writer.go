@@ -9,9 +9,9 @@ import (
 	"layeh.com/radius/rfc2865"
 )
 
-// maxValue bounds the value of an attribute, in octets: its length is one octet
+// MaxValue bounds the value of an attribute, in octets: its length is one octet
 // and counts Type and Length too.
-const maxValue = 253
+const MaxValue = 253
 
 // The vendors, by their SMI enterprise numbers.
 const (
@@ -25,7 +25,7 @@ const (
 
 // maxVendorValue bounds the value of a vendor's attribute, in octets: Vendor-Id,
 // Vendor-Type and Vendor-Length come off.
-const maxVendorValue = maxValue - 6
+const maxVendorValue = MaxValue - 6
 
 // messageAuthenticatorLen is what is left for the transport's attribute.
 const messageAuthenticatorLen = 18
@@ -47,7 +47,7 @@ func newWriter(p *radius.Packet) *writer {
 // RFC 2865 section 5: "Text of length zero (0) MUST NOT be sent; omit the entire
 // attribute instead." String has the same sentence.
 func (w *writer) add(t radius.Type, value []byte) {
-	if len(value) == 0 || len(value) > maxValue || w.room < len(value)+2 {
+	if len(value) == 0 || len(value) > MaxValue || w.room < len(value)+2 {
 		return
 	}
 	w.room -= len(value) + 2
@@ -55,7 +55,7 @@ func (w *writer) add(t radius.Type, value []byte) {
 }
 
 // text adds what somebody else may have chosen, cut to what an attribute holds.
-func (w *writer) text(t radius.Type, s string) { w.add(t, []byte(s[:min(len(s), maxValue)])) }
+func (w *writer) text(t radius.Type, s string) { w.add(t, []byte(s[:min(len(s), MaxValue)])) }
 
 func (w *writer) number(t radius.Type, n uint32) { w.add(t, radius.NewInteger(n)) }
 
