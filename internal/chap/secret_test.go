@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"layeh.com/radius/rfc2759"
+
 	"adit/proto/ppp"
 )
 
@@ -130,5 +132,28 @@ func TestSecretIsSecret(t *testing.T) {
 				t.Errorf("%q", text)
 			}
 		}
+	}
+}
+
+// Nothing that a peer could make fits nobody's Secret, also not a response by the
+// hash or password that a Secret without one has.
+func TestNobodyIsNobody(t *testing.T) {
+	r := rfcRequest(t, "User")
+	c := challengeHash(r.Response[:challengeLen], r.Challenge, r.Name)
+	for what, s := range map[string]*Secret{"nobody": Nobody(), "the zero Secret": {}} {
+		copy(r.Response[ntResponseAt:], rfc2759.ChallengeResponse(c, s.hash[:]))
+		pap := ppp.AuthRequest{Method: ppp.MethodPAP, Password: s.password}
+		md5 := ppp.AuthRequest{Method: ppp.MethodCHAP, ID: 1, Challenge: r.Challenge, Response: md5Response(1, s.password, r.Challenge)}
+		for _, req := range []ppp.AuthRequest{r, pap, md5} {
+			if v, err := s.Judge(req); v.Accept || !errors.Is(err, ErrWrong) {
+				t.Errorf("%s, method %d: %+v, %v", what, req.Method, v, err)
+			}
+		}
+	}
+	// The same requests are let in where the Secret is somebody's.
+	s := OfPassword([]byte("clientPass"))
+	copy(r.Response[ntResponseAt:], rfc2759.ChallengeResponse(c, s.hash[:]))
+	if v, err := s.Judge(r); !v.Accept || err != nil {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
