@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
@@ -71,7 +72,11 @@ func informed(s *Subscriber, m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		ack.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClientIdentifier, id))
 	}
 	list := m.ParameterRequestList()
-	wanted := func(code dhcpv4.OptionCode) bool { return len(list) == 0 || list.Has(code) }
+	wanted := func(code dhcpv4.OptionCode) bool {
+		// By number: a code is of one type or of another.
+		same := func(c dhcpv4.OptionCode) bool { return c.Code() == code.Code() }
+		return len(list) == 0 || slices.ContainsFunc(list, same)
+	}
 	if wanted(dhcpv4.OptionSubnetMask) {
 		// The link has no subnet: there is the peer at one end and we at the other.
 		ack.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(32, 32)))
