@@ -87,16 +87,11 @@ func (w *words) space() (newline, more bool) {
 	return newline, false
 }
 
-// word reads a word; false: its quote is not closed in its line. pppd takes the
-// quotes for such at the begin of a word only.
+// word reads a word, of which any part may be in quotes; false: they are not
+// closed in their line.
 func (w *words) word() (string, bool) {
 	var b strings.Builder
-	quote := w.peek()
-	if quote == '"' || quote == '\'' {
-		w.pos++
-	} else {
-		quote = 0
-	}
+	var quote byte // that is open; 0: none
 	for w.pos < len(w.in) {
 		c := w.in[w.pos]
 		switch {
@@ -104,15 +99,17 @@ func (w *words) word() (string, bool) {
 			w.pos++
 			w.escape(&b)
 			continue
-		case quote != 0 && c == quote:
-			w.pos++
-			return b.String(), true
-		case c == '\n' && quote != 0:
+		case quote != 0 && c == '\n':
 			return b.String(), false
 		case quote == 0 && strings.IndexByte(" \t\r\n\v\f#", c) >= 0:
 			return b.String(), true
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case quote != 0 && c == quote:
+			quote = 0
+		default:
+			b.WriteByte(c)
 		}
-		b.WriteByte(c)
 		w.pos++
 	}
 	return b.String(), quote == 0
