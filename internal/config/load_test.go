@@ -76,6 +76,7 @@ func TestBadFiles(t *testing.T) {
 				"secrets/lines":    {Data: []byte("a\nb\n"), Mode: 0o600},
 				"secrets/long":     {Data: make([]byte, maxSecretFile+1), Mode: 0o600},
 				"secrets/locked":   {Data: []byte("x"), Mode: 0o600},
+				"hooks/open":       {Mode: 0o757},
 			}, "secrets/locked"}
 			cfg, err := LoadFrom(sys, "/cfg/adit.toml")
 			if err == nil {
