@@ -30,7 +30,7 @@ func (c *checker) checkPrefixes() {
 			continue
 		}
 		later, earlier := p, holder
-		if later.collector == earlier.collector && later.line < earlier.line || later.order < earlier.order && later.collector != earlier.collector {
+		if later.order < earlier.order || later.order == earlier.order && later.line < earlier.line {
 			later, earlier = earlier, later
 		}
 		later.add(later.key, "%v overlaps with %v, which is %s; a prefix may be given once only", later.Prefix, earlier.Prefix, earlier.seenFrom(later.collector))
@@ -64,7 +64,7 @@ func (c *checker) poolOfIPv6(at string, raw rawPool, pool *Pool) {
 			c.add(at, "%v has 2^%d prefixes of length %d, and a pool holds 2^%d; write a longer prefix", p, most-p.Bits(), most, maxPoolBits)
 		}
 		pool.IPv6 = append(pool.IPv6, p)
-		c.given.prefixes = append(c.given.prefixes, placedPrefix{p, c.place(at, len(c.given.prefixes))})
+		c.given.prefixes = append(c.given.prefixes, placedPrefix{p, c.place(at, c.order)})
 	}
 }
 

@@ -37,7 +37,7 @@ type place struct {
 	*collector
 	key   string
 	line  int
-	order int // in which files were read; that of a file's places is their line
+	order int // of the file among those that were read
 }
 
 func (c *collector) place(key string, order int) place {
