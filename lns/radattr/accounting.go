@@ -46,6 +46,8 @@ func Accounting(p *radius.Packet, nas NAS, r *subscriber.Record, delay time.Dura
 	}
 	if about(r.Kind).used {
 		w.usage(r)
+	} else {
+		w.cause(r)
 	}
 	// RFC 2865 section 5.25: "It SHOULD be sent unmodified by the client to the
 	// accounting server as part of the Accounting-Request packet if accounting is
@@ -129,7 +131,8 @@ func (w *writer) usage(r *subscriber.Record) {
 //
 // RFC 2866 section 5.10: "This attribute indicates how the session was
 // terminated, and can only be present in Accounting-Request records where the
-// Acct-Status-Type is set to Stop."
+// Acct-Status-Type is set to Stop." RFC 2867 sections 3.2, 3.3, 3.5 and 3.6 have it
+// where a tunnel or link ends, or does not come to be.
 func (w *writer) cause(r *subscriber.Record) {
 	if about(r.Kind).ended && r.Session.Cause != 0 {
 		w.number(rfc2866.AcctTerminateCause_Type, uint32(r.Session.Cause))
