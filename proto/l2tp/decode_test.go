@@ -251,7 +251,7 @@ func TestMissing(t *testing.T) {
 			b := append(append([]byte{}, wire[:pos]...), wire[next:]...)
 			pos = next
 			m, err := ParseMessage(b, nil)
-			required := lookupAVP(a.Type).Required.Has(s.msg.Type())
+			required := a.Vendor == 0 && lookupAVP(a.Type).Required.Has(s.msg.Type())
 			if required && isGoodbyeID(s.msg.Type(), a.Type) {
 				if m == nil || len(m.Rest().Ignored) != 1 || !errors.Is(m.Rest().Ignored[0], ErrMissingAVP) {
 					t.Errorf("%s without %s: %+v, %v", s.name, a.Type, m, err)

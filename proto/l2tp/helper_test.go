@@ -40,7 +40,7 @@ func samples() []sample {
 	var all []sample
 	for _, s := range [][]sample{
 		sccrqSamples, sccrpSamples, scccnSamples, stopCCNSamples, helloSamples,
-		icrqSamples, icrpSamples, iccnSamples, ocrqSamples, ocrpSamples,
+		icrqSamples, accessSamples, icrpSamples, iccnSamples, ocrqSamples, ocrpSamples,
 		occnSamples, cdnSamples, wenSamples, sliSamples,
 	} {
 		all = append(all, s...)

@@ -106,7 +106,10 @@ func TestHideSamples(t *testing.T) {
 				var a rawAVP
 				a, rest, _ = nextAVP(rest)
 				vector = vector || a.Type == AVPRandomVector
-				info := lookupAVP(a.Type)
+				info := &avpInfo{MayHide: true} // as all of RFC 5515
+				if a.Vendor == 0 {
+					info = lookupAVP(a.Type)
+				}
 				if a.Hidden != info.MayHide {
 					t.Errorf("%s: hidden %v", a.Type, a.Hidden)
 				}
