@@ -141,6 +141,24 @@ func (r *Role) end(t *config.Tunnel, s *config.Session) engine.End {
 	return end
 }
 
+// accessLine is what we tell of a session's line. RFC 5515 section 3: "The LAC
+// will only forward the Access Line Information AVPs that have populated values."
+func accessLine(s *config.Session) (told []l2tp.AccessLineAVP) {
+	if s.AgentCircuitID != "" {
+		told = append(told, l2tp.AccessText(l2tp.AccessAgentCircuitID, s.AgentCircuitID))
+	}
+	if s.AgentRemoteID != "" {
+		told = append(told, l2tp.AccessText(l2tp.AccessAgentRemoteID, s.AgentRemoteID))
+	}
+	if s.ActualDataRateUp != 0 {
+		told = append(told, l2tp.AccessRate(l2tp.AccessActualDataRateUpstream, s.ActualDataRateUp))
+	}
+	if s.ActualDataRateDown != 0 {
+		told = append(told, l2tp.AccessRate(l2tp.AccessActualDataRateDownstream, s.ActualDataRateDown))
+	}
+	return told
+}
+
 // wanted is the call of a configured session. The number tells apart the calls
 // of a session with a count.
 func (r *Role) wanted(t *config.Tunnel, s *config.Session, number int) engine.Wanted {
@@ -159,6 +177,7 @@ func (r *Role) wanted(t *config.Tunnel, s *config.Session, number int) engine.Wa
 		RxConnectSpeed:     s.RxSpeed,
 		MinimumBPS:         s.MinimumBPS,
 		MaximumBPS:         s.MaximumBPS,
+		Access:             accessLine(s),
 	}
 	if s.Direction == config.Outgoing {
 		call.Direction = tunnel.Outgoing

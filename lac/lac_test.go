@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/pppbridge"
+	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
 
@@ -331,7 +333,8 @@ func TestWantedCalls(t *testing.T) {
 	p := &config.Profile{Name: "p", PPP: config.PPPDiscard, Sequencing: config.SequencingRequired}
 	cfg := oneTunnel()
 	cfg.Sessions = []*config.Session{
-		{Name: "in", Count: 2, Profile: p, CalledNumber: "1", CallingNumber: "2", PrivateGroupID: "g", TxSpeed: 5, RxSpeed: 6},
+		{Name: "in", Count: 2, Profile: p, CalledNumber: "1", CallingNumber: "2", PrivateGroupID: "g", TxSpeed: 5, RxSpeed: 6,
+			AgentCircuitID: "node eth 1/2", AgentRemoteID: "r7", ActualDataRateUp: 1 << 33, ActualDataRateDown: 2},
 		{Name: "out", Count: 1, Profile: p, Direction: config.Outgoing, CalledNumber: "3", MinimumBPS: 7, MaximumBPS: 8},
 	}
 	l := &line{role: &Role{planes: &engine.Planes{}, server: served{}}, cfg: cfg}
@@ -354,7 +357,16 @@ func TestWantedCalls(t *testing.T) {
 	if c := all[0].Call; c.CalledNumber != "1" || c.CallingNumber != "2" || string(c.PrivateGroupID) != "g" || c.TxConnectSpeed != 5 || c.RxConnectSpeed != 6 {
 		t.Errorf("%+v", c)
 	}
-	if c := all[2].Call; c.CalledNumber != "3" || c.MinimumBPS != 7 || c.MaximumBPS != 8 {
+	// RFC 5515 section 7.1: Agent-Circuit-Id, Agent-Remote-Id and the actual data
+	// rates, of 64 bits.
+	line := []l2tp.AccessLineAVP{
+		{Type: 1, Value: []byte("node eth 1/2")}, {Type: 2, Value: []byte("r7")},
+		{Type: 129, Value: []byte{0, 0, 0, 2, 0, 0, 0, 0}}, {Type: 130, Value: []byte{0, 0, 0, 0, 0, 0, 0, 2}},
+	}
+	if c := all[1].Call; !reflect.DeepEqual(c.Access, line) {
+		t.Errorf("of the line is told %v, want %v", c.Access, line)
+	}
+	if c := all[2].Call; c.Access != nil || c.CalledNumber != "3" || c.MinimumBPS != 7 || c.MaximumBPS != 8 {
 		t.Errorf("%+v", c)
 	}
 }

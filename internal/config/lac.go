@@ -170,15 +170,25 @@ func (c *checker) session(at string, raw rawSession, i int, profile *Profile) *S
 			"private_group_id": raw.PrivateGroupID != nil,
 			"tx_speed":         raw.TxSpeed != nil,
 			"rx_speed":         raw.RxSpeed != nil,
-			"user":             raw.User != nil,
-			"password":         raw.Password != nil,
-			"password_file":    raw.PasswordFile != nil,
+
+			"agent_circuit_id":      raw.AgentCircuitID != nil,
+			"agent_remote_id":       raw.AgentRemoteID != nil,
+			"actual_data_rate_up":   raw.ActualDataRateUp != nil,
+			"actual_data_rate_down": raw.ActualDataRateDown != nil,
+
+			"user":          raw.User != nil,
+			"password":      raw.Password != nil,
+			"password_file": raw.PasswordFile != nil,
 		})
 		return s
 	}
 	s.CalledNumber = c.text(key("called_number"), raw.CalledNumber, "")
 	s.TxSpeed = c.speed(key("tx_speed"), raw.TxSpeed, defaultSpeed)
 	s.RxSpeed = c.speed(key("rx_speed"), raw.RxSpeed, 0)
+	s.AgentCircuitID = c.lineText(key("agent_circuit_id"), raw.AgentCircuitID)
+	s.AgentRemoteID = c.lineText(key("agent_remote_id"), raw.AgentRemoteID)
+	s.ActualDataRateUp = uint64(c.number(key("actual_data_rate_up"), raw.ActualDataRateUp, 0, 1, math.MaxInt64))
+	s.ActualDataRateDown = uint64(c.number(key("actual_data_rate_down"), raw.ActualDataRateDown, 0, 1, math.MaxInt64))
 	c.credentials(at, raw, s)
 	c.foreign(at, "outgoing", map[string]bool{
 		"minimum_bps": raw.MinimumBPS != nil,
@@ -194,6 +204,18 @@ func (c *checker) foreign(at, direction string, given map[string]bool) {
 			c.add(joinKey(at, k), "belongs to %s calls only; take it away, or change direction", direction)
 		}
 	}
+}
+
+// lineText reads what names an access line. RFC 5515 section 5.1: "The
+// Agent-Circuit-Id is of arbitrary length, but MUST be greater than 1 octet and
+// not greater than 63 octets." So is the Agent-Remote-Id.
+func (c *checker) lineText(key string, raw *string) string {
+	text := c.text(key, raw, "")
+	if n := len(text); n == 1 || n > 63 {
+		c.add(key, "has %d octets; write 2 to 63", n)
+		return ""
+	}
+	return text
 }
 
 // calledNumber reads the number of an outgoing call. RFC 2661 section 6.9: "The

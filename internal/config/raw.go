@@ -188,18 +188,24 @@ type rawTunnel struct {
 type rawSession struct {
 	rawPassword
 
-	User           *string  `toml:"user"`
-	Name           *string  `toml:"name"`
-	Count          *int64   `toml:"count"`
-	Direction      *string  `toml:"direction"`
-	Profile        *string  `toml:"profile"`
-	CalledNumber   *string  `toml:"called_number"`
-	CallingNumber  *string  `toml:"calling_number"`
-	SubAddress     *string  `toml:"sub_address"`
-	PrivateGroupID *string  `toml:"private_group_id"`
-	TxSpeed        *int64   `toml:"tx_speed"`
-	RxSpeed        *int64   `toml:"rx_speed"`
-	MinimumBPS     *int64   `toml:"minimum_bps"`
-	MaximumBPS     *int64   `toml:"maximum_bps"`
-	PPPDOptions    []string `toml:"pppd_options"`
+	User           *string `toml:"user"`
+	Name           *string `toml:"name"`
+	Count          *int64  `toml:"count"`
+	Direction      *string `toml:"direction"`
+	Profile        *string `toml:"profile"`
+	CalledNumber   *string `toml:"called_number"`
+	CallingNumber  *string `toml:"calling_number"`
+	SubAddress     *string `toml:"sub_address"`
+	PrivateGroupID *string `toml:"private_group_id"`
+	TxSpeed        *int64  `toml:"tx_speed"`
+	RxSpeed        *int64  `toml:"rx_speed"`
+
+	AgentCircuitID     *string `toml:"agent_circuit_id"`
+	AgentRemoteID      *string `toml:"agent_remote_id"`
+	ActualDataRateUp   *int64  `toml:"actual_data_rate_up"`
+	ActualDataRateDown *int64  `toml:"actual_data_rate_down"`
+
+	MinimumBPS  *int64   `toml:"minimum_bps"`
+	MaximumBPS  *int64   `toml:"maximum_bps"`
+	PPPDOptions []string `toml:"pppd_options"`
 }

@@ -157,6 +157,10 @@ sub_address = "3"
 private_group_id = "4"
 tx_speed = 5
 rx_speed = 6
+agent_circuit_id = "node eth 1/2"
+agent_remote_id = "r7"
+actual_data_rate_up = 10000000000
+actual_data_rate_down = 1
 pppd_options = ["7", "8"]
 [[lac.tunnels.sessions]]
 name = "out"
@@ -183,7 +187,9 @@ sessions = []
 		RetryMin: 3 * time.Second, RetryMax: 3 * time.Second, Profile: cfg.Profiles["x"], ControlChannel: mine,
 		Sessions: []*Session{
 			{Name: "1", Count: 3, Profile: cfg.Profiles["x"], CalledNumber: "1", CallingNumber: "2", SubAddress: "3",
-				PrivateGroupID: "4", TxSpeed: 5, RxSpeed: 6, PPPDOptions: []string{"7", "8"}},
+				PrivateGroupID: "4", TxSpeed: 5, RxSpeed: 6,
+				AgentCircuitID: "node eth 1/2", AgentRemoteID: "r7", ActualDataRateUp: 10_000_000_000, ActualDataRateDown: 1,
+				PPPDOptions: []string{"7", "8"}},
 			{Name: "out", Count: 1, Direction: Outgoing, Profile: cfg.Profiles["y"], CalledNumber: "9",
 				MinimumBPS: 200_000_000, MaximumBPS: 200_000_000},
 		},
