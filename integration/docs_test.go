@@ -6,17 +6,22 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/lns"
+	"adit/lns/companion"
+	"adit/lns/dhcp"
 )
 
 // The documentation is held against the source: its configurations load, its
@@ -398,7 +403,7 @@ func TestDocsCounters(t *testing.T) {
 	for c := engine.Counter(0); !strings.HasPrefix(c.String(), "counter("); c++ {
 		known[c.String()] = true
 	}
-	for name := range lns.New(&config.Config{}, nil).Counts() {
+	for name := range roleCounts(t) {
 		known[name] = true
 	}
 	if len(known) < 10 {
@@ -414,6 +419,29 @@ func TestDocsCounters(t *testing.T) {
 			t.Errorf("%s explains %s, which is no counter", page, name)
 		}
 	}
+}
+
+// roleCounts are the counters of an LNS that has everything.
+func roleCounts(t *testing.T) map[string]uint64 {
+	t.Helper()
+	group := &config.RADIUSGroup{Name: "g", Servers: []*config.RADIUSServer{{
+		Name: "s", Address: netip.MustParseAddr("127.0.0.1"), AuthPort: 1, AcctPort: 1, Secret: config.Secret("secret"), Timeout: time.Second, MaxPending: 1,
+	}}}
+	role, err := lns.New(&config.Config{
+		StateDir: t.TempDir(), LNS: config.LNS{Peers: []*config.Peer{{Name: "p", Profile: &config.Profile{Name: "p"}}}},
+		RADIUS: config.RADIUS{Groups: map[string]*config.RADIUSGroup{"g": group}, Servers: map[string]*config.RADIUSServer{"s": group.Servers[0]},
+			DynamicAuth: netip.MustParseAddrPort("127.0.0.1:0")},
+	}, &engine.Planes{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := role.Counts()
+	maps.Copy(counts, new(dhcp.Client).Counts())
+	maps.Copy(counts, new(companion.Responder).Counts())
+	if err := role.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return counts
 }
 
 // The sentences of errors that the guide explains are those of the source.

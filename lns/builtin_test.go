@@ -1,14 +1,15 @@
 package lns
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/pppbridge"
-	"adit/proto/ppp"
 	"adit/proto/tunnel"
 )
 
@@ -31,7 +32,7 @@ func builtinConfig() (*config.Config, *config.Profile) {
 // places calls for its peer demands nothing and can prove nothing.
 func TestCallSpecOfBuiltin(t *testing.T) {
 	cfg, profile := builtinConfig()
-	r := New(cfg, &engine.Planes{})
+	r := newTestRole(t, cfg)
 	lns := r.callSpec("", profile, nil, true).Bridge
 	if lns.Kind != pppbridge.Builtin || len(lns.Endpoint.Authenticate) != 1 || lns.Endpoint.Name != "lns.test" ||
 		lns.LocalIP != profile.LocalAddress {
@@ -43,43 +44,64 @@ func TestCallSpecOfBuiltin(t *testing.T) {
 	}
 }
 
-// TestUsersOfBuiltin: the access of a call knows the users of the configuration.
-func TestUsersOfBuiltin(t *testing.T) {
+// TestServe: a call whose peer is asked gets its address by the verdict, one whose
+// peer is not gets it now.
+func TestServe(t *testing.T) {
 	cfg, profile := builtinConfig()
-	r := New(cfg, &engine.Planes{})
-	spec := r.callSpec("", profile, nil, true)
-	if err := r.Serve(spec, profile); err != nil || !spec.Bridge.RemoteIP.IsValid() {
-		t.Fatalf("no address of the pool: %v", err)
+	r := newTestRole(t, cfg)
+	asked := r.callSpec("", profile, nil, true)
+	if err := r.Serve(asked, profile); err != nil || asked.Bridge.RemoteIP.IsValid() || asked.Session == nil || asked.Bridge.Access == nil {
+		t.Fatalf("%+v, %v", asked.Bridge, err)
 	}
-	for _, c := range []struct {
-		name, password string
-		accept         bool
-		address        string // of the grant; "invalid IP": that of the pool
-	}{
-		{"alice", "right", true, "10.0.9.9"},
-		{"bob", "right", true, "invalid IP"},
-		{"alice", "wrong", false, "invalid IP"},
-		{"nobody", "right", false, "invalid IP"},
-	} {
-		var got []ppp.Verdict
-		spec.Bridge.Access.Authenticate(ppp.AuthRequest{Method: ppp.MethodPAP, Name: c.name, Password: []byte(c.password)},
-			func(v ppp.Verdict) { got = append(got, v) })
-		if len(got) != 1 || got[0].Accept != c.accept || got[0].Grant.Peer.String() != c.address {
-			t.Errorf("%s %s: %+v", c.name, c.password, got)
-		}
-	}
-	if n := r.Counts(); n["auth_accepted"] != 2 || n["auth_refused"] != 2 {
-		t.Errorf("counted %v", n)
-	}
+	nobody := *profile
+	nobody.Builtin.Auth = []config.Auth{}
+	var all []*engine.CallSpec
 	// The pool has two addresses.
-	if err := r.Serve(r.callSpec("", profile, nil, true), profile); err != nil {
-		t.Error(err)
+	for i := range 3 {
+		spec := r.callSpec("", &nobody, nil, true)
+		err := r.Serve(spec, &nobody)
+		if i < 2 && (err != nil || !spec.Bridge.RemoteIP.IsValid()) {
+			t.Errorf("%d: %v", i, err)
+		}
+		if i == 2 && (err == nil || !strings.Contains(err.Error(), "pool small") || !strings.Contains(err.Error(), "add a range")) {
+			t.Errorf("a third address: %v", err)
+		}
+		all = append(all, spec)
 	}
-	if err := r.Serve(r.callSpec("", profile, nil, true), profile); err == nil || !strings.Contains(err.Error(), "pool small is exhausted") {
-		t.Errorf("a third address: %v", err)
-	}
-	spec.Session.Ended(tunnel.Cause{}, nil)
-	if err := r.Serve(r.callSpec("", profile, nil, true), profile); err != nil {
+	all[0].Session.Ended(tunnel.Cause{}, nil)
+	eventually(t, "one to come back", func() bool { return r.taken("small") == 1 })
+	if err := r.Serve(r.callSpec("", &nobody, nil, true), &nobody); err != nil {
 		t.Errorf("after one came back: %v", err)
+	}
+	asked.Session.Ended(tunnel.Cause{}, nil)
+}
+
+// newTestRole is a role with a state directory of its own, and no log.
+func newTestRole(t *testing.T, cfg *config.Config) *Role {
+	t.Helper()
+	cfg.StateDir = t.TempDir()
+	r, err := New(cfg, &engine.Planes{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := r.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// taken is how many addresses of a pool are in use.
+func (r *Role) taken(pool string) uint64 { return uint64(r.parts.pools.Stats()[pool].InUse) }
+
+// A state directory is one daemon's.
+func TestStateDirectoryOfAnother(t *testing.T) {
+	cfg, _ := builtinConfig()
+	newTestRole(t, cfg)
+	if _, err := New(cfg, &engine.Planes{}, nil); err == nil || !strings.Contains(err.Error(), "another adit uses state_dir") {
+		t.Errorf("%v", err)
 	}
 }

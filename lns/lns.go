@@ -2,10 +2,13 @@
 package lns
 
 import (
-	"fmt"
+	"context"
+	"maps"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"adit/internal/config"
 	"adit/internal/engine"
@@ -19,9 +22,8 @@ type Role struct {
 	cfg    *config.Config
 	planes *engine.Planes
 	peers  map[*config.Peer]*peer
-	pools  map[*config.Pool]*pool
 	end    engine.End
-	access *access
+	parts  *parts
 }
 
 // peer is one [[lns.peers]] block with what it holds at present.
@@ -33,30 +35,73 @@ type peer struct {
 	outgoing []*config.OutgoingCall
 }
 
-// New makes the role from a validated configuration.
-func New(cfg *config.Config, planes *engine.Planes) *Role {
-	r := &Role{cfg: cfg, planes: planes,
-		peers: make(map[*config.Peer]*peer), pools: make(map[*config.Pool]*pool),
-		end: engine.End{LNS: true, Name: cfg.HostName}, access: newAccess(cfg)}
+// New makes the role from a validated configuration, with the AAA layer and what
+// it needs: files in the state directory, sockets to and for RADIUS and DHCP. The
+// error is a sentence with what to do.
+func New(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*Role, error) {
+	parts := new(parts)
+	if serves(cfg) {
+		var err error
+		if parts, err = open(cfg, planes, log); err != nil {
+			return nil, err
+		}
+	}
+	r := &Role{cfg: cfg, planes: planes, parts: parts,
+		peers: make(map[*config.Peer]*peer), end: engine.End{LNS: true, Name: cfg.HostName}}
 	for _, p := range cfg.LNS.Peers {
 		r.peers[p] = &peer{role: r, cfg: p}
 	}
 	for _, o := range cfg.LNS.Outgoing {
 		r.peers[o.Peer].outgoing = append(r.peers[o.Peer].outgoing, o)
 	}
-	for _, p := range cfg.Pools {
-		r.pools[p] = newPool(p)
-	}
-	return r
+	return r, nil
 }
 
-// Counts are the role's own counters by name, for people and programs: how often
-// a peer of the built-in endpoint showed who it is, and how often it did not.
-func (r *Role) Counts() map[string]uint64 {
-	return map[string]uint64{
-		"auth_accepted": r.access.accepted.Load(),
-		"auth_refused":  r.access.refused.Load(),
+// serves says whether we may be the LNS of a call. A mere client keeps no state.
+func serves(cfg *config.Config) bool {
+	for _, use := range cfg.Uses() {
+		if use.LNS {
+			return true
+		}
 	}
+	return len(cfg.LNS.Peers) > 0
+}
+
+// Leave says that the daemon ends: it is why sessions end from now on.
+func (r *Role) Leave() {
+	if l := r.parts.layer; l != nil {
+		l.Leave()
+	}
+}
+
+// Close ends the AAA layer, when the engine has ended: what is to be written down
+// and sent is, for as long as ctx lasts.
+func (r *Role) Close(ctx context.Context) error { return r.parts.close(ctx) }
+
+// Counts are the counters of the AAA layer and its parts by name, for people and
+// programs.
+func (r *Role) Counts() map[string]uint64 {
+	p := r.parts
+	if p.layer == nil {
+		return nil
+	}
+	all := p.layer.Counts()
+	maps.Copy(all, p.pools.Counts())
+	maps.Copy(all, p.hooks.Counts())
+	maps.Copy(all, p.autoconf.Counts())
+	if p.radius != nil {
+		maps.Copy(all, p.radius.Counts())
+	}
+	if p.dhcp != nil {
+		maps.Copy(all, p.dhcp.Counts())
+	}
+	if p.companion != nil {
+		maps.Copy(all, p.companion.Counts())
+	}
+	if p.coa != nil {
+		maps.Copy(all, p.coa.Counts())
+	}
+	return all
 }
 
 // AcceptTunnel matches an SCCRQ with the [[lns.peers]] blocks.
@@ -111,6 +156,7 @@ const (
 
 // TunnelUp asks the LAC for the configured outgoing calls.
 func (h *handler) TunnelUp(t *engine.Tunnel) {
+	h.peer.role.parts.layer.TunnelUp(tunnelLine(t), h.peer.cfg.Profile)
 	var wanted []engine.Wanted
 	for _, o := range h.peer.outgoing {
 		for range o.Count {
@@ -121,7 +167,8 @@ func (h *handler) TunnelUp(t *engine.Tunnel) {
 }
 
 // TunnelDown counts the tunnel out.
-func (h *handler) TunnelDown(*engine.Tunnel, tunnel.Cause) {
+func (h *handler) TunnelDown(t *engine.Tunnel, _ tunnel.Cause) {
+	h.peer.role.parts.layer.TunnelDown(t.ID())
 	h.peer.tunnels.Add(-1)
 	if h.calls != nil {
 		h.calls.Stop()
@@ -138,7 +185,7 @@ func (h *handler) CallRequested(c *engine.Call) {
 	// Who asks for an incoming call is its LAC, and so we are its LNS.
 	serving := c.Params.Direction == tunnel.Incoming
 	spec := p.role.callSpec("", p.cfg.Profile, nil, serving)
-	// A pppd gets its address from the pool whoever asks.
+	// A pppd gets its address whoever asks.
 	if serving || spec.Bridge.Endpoint == nil {
 		if err := p.role.Serve(spec, p.cfg.Profile); err != nil {
 			refuse(c, err.Error(), "no address is free")
@@ -176,33 +223,35 @@ func (r *Role) callSpec(name string, profile *config.Profile, options []string, 
 	return r.planes.CallSpec(name, profile, options, end)
 }
 
-// Serve makes of a call one in which we are the LNS: its peer gets an address of
-// the profile's pool, and shows the built-in endpoint who it is. The other role
-// asks for it too, because a tunnel that we dialled may have such calls. The error
-// says that the pool is exhausted.
+// Serve makes of a call one in which we are the LNS: its peer shows who it is, to
+// our own endpoint or to a pppd that asks us, and is given its addresses by that;
+// where nobody is asked, it gets them now. The other role asks for it too, because
+// a tunnel that we dialled may have such calls. The error says which pool is
+// exhausted.
 func (r *Role) Serve(spec *engine.CallSpec, profile *config.Profile) error {
-	s := &session{access: r.access}
-	spec.Bridge.Access, spec.Session = s, s
-	if !r.assign(s, spec, profile) {
-		return fmt.Errorf("pool %s is exhausted: add a range to it", profile.Pool.Name)
+	s := &session{Session: r.parts.layer.NewSession(profile), role: r}
+	b := &spec.Bridge
+	b.Access = s.Session
+	asked := b.Endpoint != nil && len(b.Endpoint.Authenticate) > 0
+	if b.Endpoint == nil && profile.AAA.Sources != nil && r.parts.companion != nil {
+		b.Options = append(b.Options, r.parts.companion.Words(s.ID(), profile)...)
+		asked = len(profile.Builtin.Demanded()) > 0
 	}
+	if !asked {
+		grant, err := s.Anonymous()
+		if err != nil {
+			s.Ended(tunnel.Cause{}, nil)
+			return err
+		}
+		b.RemoteIP = grant.Peer
+		if b.Grant != nil && len(grant.Routes) > 0 {
+			own := *b.Grant
+			own.Routes = grant.Routes
+			b.Grant = &own
+		}
+	}
+	spec.Session = s
 	return nil
-}
-
-// assign gives a call its address from the profile's pool, and sees to it that
-// the address comes back. It reports false when the pool is exhausted.
-func (r *Role) assign(s *session, spec *engine.CallSpec, profile *config.Profile) bool {
-	if profile.Pool == nil {
-		return true
-	}
-	pool := r.pools[profile.Pool]
-	addr, ok := pool.take()
-	if !ok {
-		return false
-	}
-	spec.Bridge.RemoteIP = addr
-	s.back = func() { pool.giveBack(addr) }
-	return true
 }
 
 // outgoingCall is a call that we ask the LAC to place (OCRQ).

@@ -87,7 +87,7 @@ func testConfig() *config.Config {
 	cfg.Limits = config.Limits{Tunnels: 100, Sessions: 100, HalfOpen: 100, TunnelsPerPeer: 100, SessionsPerTunnel: 50}
 	pool := &config.Pool{Name: "small", Ranges: []config.Range{{First: netip.MustParseAddr("10.0.0.2"), Last: netip.MustParseAddr("10.0.0.3")}}}
 	cfg.Pools[pool.Name] = pool
-	profile := &config.Profile{Name: "p", PPP: config.PPPDiscard, LocalAddress: netip.MustParseAddr("10.0.0.1"), Pool: pool}
+	profile := &config.Profile{Name: "p", PPP: config.PPPDiscard, LocalAddress: netip.MustParseAddr("10.0.0.1"), Pool: pool, Builtin: config.Builtin{IPv4: true}}
 	cfg.LNS.Peers = []*config.Peer{
 		{Name: "pooled", HostName: "lac-a*", Profile: profile, MaxTunnels: 2, MaxSessions: 3, AllowIncoming: true},
 		{Name: "other", Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HostName: "lac-b",
@@ -111,7 +111,7 @@ func newBed(t *testing.T, cfg *config.Config) *bed {
 	logger := logrus.New()
 	logger.SetOutput(b.log)
 	log := logrus.NewEntry(logger)
-	b.role = New(cfg, &engine.Planes{})
+	b.role = newTestRole(t, cfg)
 	limits := engine.Limits{Tunnels: 100, Sessions: 100, HalfOpen: 100, TunnelsPerPeer: 100}
 	var err error
 	if b.lns, err = engine.New(engine.Options{Limits: limits, Acceptor: b.role, Log: log}); err != nil {
@@ -220,23 +220,23 @@ func TestPoolAndMaxSessions(t *testing.T) {
 	await[callUp](t, b.caller)
 	place(tu)
 	r := await[callDown](t, b.caller).cause.Result
-	if r.Result != l2tp.CDNNoFacilitiesTemporary || r.Message != "no address is free" || !b.log.has("pool small is exhausted: add a range to it") {
+	if r.Result != l2tp.CDNNoFacilitiesTemporary || r.Message != "no address is free" || !b.log.has("pool small: ") {
 		t.Errorf("told %+v; log %s", r, b.log.b.String())
 	}
-	pool, p := b.role.pools[cfg.Pools["small"]], b.role.peers[cfg.LNS.Peers[0]]
-	if taken := pool.taken(); taken != 2 {
+	p := b.role.peers[cfg.LNS.Peers[0]]
+	if taken := b.role.taken("small"); taken != 2 {
 		t.Errorf("%d addresses are taken", taken)
 	}
 	call.Close(tunnel.Cause{})
 	await[callDown](t, b.caller)
-	eventually(t, "the address to come back", func() bool { taken := pool.taken(); return taken == 1 && p.sessions.Load() == 1 })
+	eventually(t, "the address to come back", func() bool { taken := b.role.taken("small"); return taken == 1 && p.sessions.Load() == 1 })
 	place(tu)
 	await[callUp](t, b.caller)
 	tu.Stop(tunnel.Cause{})
 	await[down](t, b.caller)
 	await[callDown](t, b.caller) // after its bridge's end
 	eventually(t, "all to come back", func() bool {
-		taken := pool.taken()
+		taken := b.role.taken("small")
 		return taken == 0 && p.sessions.Load() == 0 && p.tunnels.Load() == 0
 	})
 }
@@ -286,8 +286,8 @@ func TestOutgoingCalls(t *testing.T) {
 	if call.LNS || call.Params.CalledNumber != "030" || call.Params.Direction != tunnel.Outgoing {
 		t.Errorf("%+v", call.Params)
 	}
-	pool, p := b.role.pools[cfg.Pools["small"]], b.role.peers[cfg.LNS.Peers[0]]
-	if taken := pool.taken(); taken != 2 {
+	p := b.role.peers[cfg.LNS.Peers[0]]
+	if taken := b.role.taken("small"); taken != 2 {
 		t.Errorf("%d addresses are taken", taken)
 	}
 	call.Close(tunnel.Cause{})
@@ -301,7 +301,7 @@ func TestOutgoingCalls(t *testing.T) {
 		t.Errorf("calls of ours count against max_sessions: %d", n)
 	}
 	tu.Stop(tunnel.Cause{})
-	eventually(t, "the addresses to come back", func() bool { taken := pool.taken(); return taken == 0 })
+	eventually(t, "the addresses to come back", func() bool { taken := b.role.taken("small"); return taken == 0 })
 }
 
 // TestOutgoingCallWithoutAnAddress is tried again.
@@ -315,7 +315,7 @@ func TestOutgoingCallWithoutAnAddress(t *testing.T) {
 	await[up](t, b.caller)
 	await[callUp](t, b.caller)
 	call := await[callUp](t, b.caller).c
-	eventually(t, "the log", func() bool { return b.log.has("pool small is exhausted") })
+	eventually(t, "the log", func() bool { return b.log.has("pool small: ") })
 	call.Close(tunnel.Cause{})
 	await[callDown](t, b.caller)
 	await[callUp](t, b.caller)
@@ -328,7 +328,7 @@ func TestSpecOfAPeer(t *testing.T) {
 	c.Secret, c.Challenge, c.HideAVPs, c.AllowOutgoing = config.Secret("s"), true, true, true
 	c.Profile = &config.Profile{Name: "k", DataPlane: config.DataPlaneKernel}
 	c.ControlChannel = config.ControlChannel{HelloInterval: 0, SetupTimeout: 7 * time.Second, MaxRetransmits: 3, ReceiveWindowSize: 9}
-	r := New(cfg, &engine.Planes{})
+	r := newTestRole(t, cfg)
 	s, refusal := r.AcceptTunnel(netip.MustParseAddrPort("192.0.2.1:1701"), "lac-a")
 	if refusal != nil {
 		t.Fatal(refusal.Why)

@@ -30,19 +30,28 @@ func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Entry) error
 	if err != nil {
 		return err
 	}
-	role := lns.New(cfg, planes)
-	e, err := newEngine(cfg, role, log)
+	role, err := lns.New(cfg, planes, log)
 	if err != nil {
 		return err
+	}
+	e, err := newEngine(cfg, role, log)
+	if err != nil {
+		return errors.Join(err, role.Close(ctx))
 	}
 	d := &daemon{cfg: cfg, engine: e, planes: planes, lns: role, choices: choices, started: time.Now()}
 	err = d.serve(ctx, log)
 	log.Info("shutting down")
 	bound, cancel := context.WithTimeout(context.Background(), cfg.PPPD.StopTimeout+goodbye)
 	defer cancel()
+	role.Leave()
 	e.Close(bound)
 	if bound.Err() != nil {
 		log.Warn("some peers did not acknowledge the end, or some pppds did not stop, in time")
+	}
+	last, cancelLast := context.WithTimeout(context.Background(), goodbye)
+	defer cancelLast()
+	if left := role.Close(last); left != nil {
+		log.WithError(left).Warn("the AAA layer did not end in good order; what it has to say is kept for the next start")
 	}
 	return err
 }

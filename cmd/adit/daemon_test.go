@@ -57,7 +57,8 @@ func run(t *testing.T, name, document string) *process {
 	t.Helper()
 	dir := t.TempDir()
 	socket, path := filepath.Join(dir, "s"), filepath.Join(dir, name+".toml")
-	document = fmt.Sprintf("host_name = %q\n[control]\nsocket = %q\n[pppd]\nstop_timeout = \"10ms\"\n%s", name, socket, document)
+	document = fmt.Sprintf("host_name = %q\nstate_dir = %q\n[control]\nsocket = %q\n[pppd]\nstop_timeout = \"10ms\"\n%s",
+		name, filepath.Join(dir, "state"), socket, document)
 	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}

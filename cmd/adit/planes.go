@@ -22,9 +22,8 @@ func choosePlanes(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) 
 	uses := cfg.Uses()
 	for _, p := range usedProfiles(cfg) {
 		choice, err := planes.Choose(p)
-		if err == nil && choice.Builtin() && uses[p].LNS {
-			// What Load asks of ppp = "builtin" holds for an "auto" that became it.
-			err = cfg.CheckBuiltin(p)
+		if err == nil && uses[p].LNS {
+			err = checkChoice(cfg, p, choice)
 		}
 		if err != nil {
 			missing = append(missing, err)
@@ -34,6 +33,21 @@ func choosePlanes(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) 
 		log.WithFields(logrus.Fields{"profile": p.Name, "bridge": choice.Kind.String()}).Info("PPP frames: " + choice.Reason)
 	}
 	return choices, errors.Join(missing...)
+}
+
+// checkChoice has what Load asks of ppp = "builtin" and of "pppd" hold for an "auto"
+// that became one of them.
+func checkChoice(cfg *config.Config, p *config.Profile, choice engine.Choice) error {
+	switch {
+	case choice.Builtin():
+		return cfg.CheckBuiltin(p)
+	case choice.Kind == pppbridge.Discard:
+		return nil
+	}
+	if p.AAA.Sources == nil {
+		return nil // the plain mode
+	}
+	return errors.Join(cfg.CheckPPPD(p), pppbridge.CheckRADIUS(cfg.PPPD.Path))
 }
 
 // usedProfiles lists the profiles that a session may get, by name.
@@ -60,8 +74,8 @@ func (d *daemon) tun() *pppbridge.TUNConfig {
 		needed = true
 		// The pool's addresses lead to the TUN all together, so that no session
 		// needs a route of its own.
-		if uses[p].LNS && p.Pool != nil {
-			aggregates = append(aggregates, p.Pool.Prefixes()...)
+		if uses[p].LNS {
+			aggregates = append(aggregates, poolPrefixes(p)...)
 		}
 		if uses[p].LNS && p.LocalAddress.IsValid() {
 			addresses = append(addresses, p.LocalAddress)
@@ -76,6 +90,19 @@ func (d *daemon) tun() *pppbridge.TUNConfig {
 		Name: d.cfg.TUN.Name, MTU: d.cfg.TUN.MTU, Queues: d.cfg.TUN.Queues,
 		Aggregates: slices.Compact(aggregates), Addresses: slices.Compact(addresses),
 	}
+}
+
+// poolPrefixes are what the pools of a profile give out.
+func poolPrefixes(p *config.Profile) (all []netip.Prefix) {
+	if p.Pool != nil {
+		all = append(all, p.Pool.Prefixes()...)
+	}
+	for _, pool := range []*config.Pool{p.AAA.IPv6Pool, p.AAA.DelegatedPool} {
+		if pool != nil {
+			all = append(all, pool.IPv6...)
+		}
+	}
+	return all
 }
 
 // plane is a Choice in the words of the control interface.

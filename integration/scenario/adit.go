@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 
 // BinaryVariable names the adit binary under test.
 const BinaryVariable = "ADIT_BIN"
+
+var stateDir = regexp.MustCompile(`(?m)^state_dir *=.*\n`)
 
 // AditDaemon is a running adit.
 type AditDaemon struct {
@@ -58,9 +61,11 @@ func NewAdit(t TB, ns *NS, config string) *AditDaemon {
 	return d
 }
 
-// WriteConfig replaces the configuration file, for a later reload or restart.
+// WriteConfig replaces the configuration file, for a later reload or restart. The
+// daemon has a state directory of its own, whatever the configuration says.
 func (d *AditDaemon) WriteConfig(t TB, config string) {
 	t.Helper()
+	config = fmt.Sprintf("state_dir = %q\n", filepath.Join(d.Dir, "state")) + stateDir.ReplaceAllString(config, "")
 	if err := os.WriteFile(d.Config, []byte(config), 0o600); err != nil {
 		t.Fatalf("%v", err)
 	}

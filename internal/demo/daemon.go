@@ -33,6 +33,7 @@ func startDaemon(self string, in *room, dir, name, document string) (*daemon, er
 	base := filepath.Join(dir, strings.ToLower(name))
 	d := &daemon{name: name, config: base + ".toml", log: base + ".log", socket: base + ".sock", exited: make(chan struct{})}
 	d.client = control.NewClient(d.socket)
+	document = fmt.Sprintf("state_dir = %q\n", base+".state") + document
 	if err := os.WriteFile(d.config, []byte(document), 0o600); err != nil {
 		return nil, err
 	}

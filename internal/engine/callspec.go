@@ -82,7 +82,7 @@ func newEndpoint(b *config.Builtin, end End, compress bool) *endpoint {
 			EchoInterval: b.EchoInterval, EchoFailures: b.EchoFailures,
 			Rand: rand.Reader,
 		},
-		grant: ppp.Grant{SessionTimeout: b.SessionTimeout, IdleTimeout: b.IdleTimeout},
+		grant: ppp.Grant{IdleTimeout: b.IdleTimeout},
 	}
 	if b.Proxy == config.ProxyRenegotiate {
 		e.config.Proxy = ppp.ProxyRenegotiate
@@ -94,7 +94,8 @@ func newEndpoint(b *config.Builtin, end End, compress bool) *endpoint {
 		e.config.Authenticate, e.config.Rechallenge = methods(b.Demanded()), b.Rechallenge
 		e.grant.DNS, e.grant.WINS = b.DNS, b.WINS
 	} else {
-		e.grant.Routes = b.Routes
+		// An LNS's role ends a session whose time is over.
+		e.grant.Routes, e.grant.SessionTimeout = b.Routes, b.SessionTimeout
 	}
 	return e
 }

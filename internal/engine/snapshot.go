@@ -37,6 +37,7 @@ type CallInfo struct {
 	Kind             pppbridge.Kind
 	Served           bool // it has a bridge, so Bridge and Stats mean something
 	Bridge           pppbridge.Info
+	Session          Session // of its CallSpec; nil: none
 	Stats            pppbridge.Stats
 	Rx, Tx           Traffic
 	SendSequence     bool
@@ -95,7 +96,7 @@ func (c *Call) info() CallInfo {
 		i.LNS = c.placed == (c.Params.Direction == tunnel.Outgoing)
 	}
 	if c.spec != nil {
-		i.Name, i.Profile, i.Kind = c.spec.Name, c.spec.Profile, c.spec.Bridge.Kind
+		i.Name, i.Profile, i.Kind, i.Session = c.spec.Name, c.spec.Profile, c.spec.Bridge.Kind, c.spec.Session
 	}
 	if c.bridge != nil {
 		i.Served, i.Kind = true, c.bridge.Kind()

@@ -60,6 +60,12 @@ func (t *Tunnel) Log() *logrus.Entry { return t.log }
 // Peer is the peer's address. Only for use in a Handler's methods.
 func (t *Tunnel) Peer() netip.AddrPort { return t.path.Peer }
 
+// PeerID is the peer's Assigned Tunnel ID, Local our address of the tunnel, and
+// HostName what we call ourselves in it. Only for use in a Handler's methods.
+func (t *Tunnel) PeerID() uint16        { return t.core.Peer().TunnelID }
+func (t *Tunnel) Local() netip.AddrPort { return t.path.Local }
+func (t *Tunnel) HostName() string      { return t.spec.Tunnel.HostName }
+
 // PeerHostName is the peer's Host Name AVP. Only for use in a Handler's methods.
 func (t *Tunnel) PeerHostName() string { return t.core.Peer().HostName }
 

@@ -1,0 +1,234 @@
+package aaa
+
+import (
+	"time"
+
+	"layeh.com/radius"
+
+	"adit/internal/config"
+	"adit/lns/radattr"
+	lnsradius "adit/lns/radius"
+	"adit/lns/subscriber"
+	"adit/lns/users"
+	"adit/proto/ppp"
+)
+
+// RADIUS is what the layer needs of RADIUS: lns/radius.Client.
+type RADIUS interface {
+	Authenticate(r lnsradius.Request, done func(*lnsradius.Reply, error))
+	Account(group *config.RADIUSGroup, r subscriber.Record)
+}
+
+// attempt is a peer's request to be let in, until its verdict.
+type attempt struct {
+	session *Session
+	answer  func(ppp.Verdict, *subscriber.Service)
+	req     ppp.AuthRequest
+	began   time.Time
+	routed
+	next int // of sources
+	// held is a refusal that waits for its time.
+	held *ppp.Verdict
+	// With the answer that lets the peer in: what it is told.
+	verdict ppp.Verdict
+	service subscriber.Service
+	method  subscriber.Method
+}
+
+// exchange is the State of an EAP conversation: who leads it. It comes back with
+// the peer's next packet.
+type exchange struct {
+	routed
+	source int
+	local  any                  // of the local judge
+	state  []byte               // of a RADIUS server
+	server *config.RADIUSServer // who sent it
+}
+
+// authenticate begins an attempt. An older one comes to nothing: PPP has given it
+// up.
+func (s *Session) authenticate(req ppp.AuthRequest, answer func(ppp.Verdict, *subscriber.Service)) {
+	s.attempt.cancel()
+	a := &attempt{session: s, answer: answer, req: req, began: time.Now()}
+	s.attempt = a
+	if s.grant != nil && !s.grant.accepted {
+		s.leave(a.began) // the older one had begun to find an address
+	}
+	if s.line == nil || s.reason != nil {
+		a.say(refusalOf(req, "the session is ending"), nil)
+		return
+	}
+	x, goesOn := req.State.(*exchange)
+	if !goesOn {
+		a.routed = route(s.layer.cfg, s.profile, req.Name)
+		a.ask()
+		return
+	}
+	a.routed, a.next = x.routed, x.source+1
+	if a.sources[x.source] == config.Local {
+		a.req.State = x.local
+		a.judge()
+		return
+	}
+	a.request(s.layer.cfg.RADIUS.Groups[a.sources[x.source]], x.server, x.state)
+}
+
+// cancel forgets an attempt: nobody waits for its verdict any more.
+func (a *attempt) cancel() {
+	if a != nil {
+		a.answer = nil
+		a.session.due.refusal, a.session.due.room = time.Time{}, time.Time{}
+	}
+}
+
+// live says whether somebody waits for the verdict: what comes from a server
+// later than that comes to nothing.
+func (a *attempt) live() bool { return a.answer != nil }
+
+// ask asks the next of the sources. The local users are passed over by a name
+// that they do not know; a RADIUS group decides for good.
+func (a *attempt) ask() {
+	for a.next < len(a.sources) {
+		source := a.sources[a.next]
+		a.next++
+		if source != config.Local {
+			a.request(a.session.layer.cfg.RADIUS.Groups[source], nil, nil)
+			return
+		}
+		if a.next == len(a.sources) || a.session.layer.parts.Users.Find(a.name, a.req.Method) != nil {
+			break
+		}
+	}
+	// An unknown name is judged too, so that the time tells nothing.
+	a.judge()
+}
+
+// judge has the local users decide.
+func (a *attempt) judge() {
+	l := a.session.layer
+	user, v, mppe, err := l.parts.Users.Judge(a.name, a.req)
+	switch {
+	case err != nil:
+		l.count.refused(err)
+		a.refuse(v, err.Error())
+	case !v.Accept: // EAP goes on
+		v.State = &exchange{routed: a.routed, source: a.next - 1, local: v.State}
+		a.say(v, nil)
+	case !users.Allowed(user, a.session.line.CallingNumber):
+		l.count.callingNumber.Add(1)
+		a.refuse(refusalOf(a.req, "this number may not call"), users.ErrCallingNumber.Error())
+	default:
+		a.verdict, a.service, a.method = v, users.Service(user), subscriber.MethodLocal
+		a.service.MPPE = mppe
+		a.admit()
+	}
+}
+
+// request asks the servers of a group.
+func (a *attempt) request(group *config.RADIUSGroup, server *config.RADIUSServer, state []byte) {
+	s := a.session
+	l := s.layer
+	line, req, name := s.line, a.req, a.name
+	build := func(p *radius.Packet) error {
+		return radattr.AccessRequest(p, l.nas(), line, name, req, state)
+	}
+	l.parts.RADIUS.Authenticate(lnsradius.Request{Group: group, Server: server, Build: build}, func(r *lnsradius.Reply, err error) {
+		s.post(func() {
+			if a.live() {
+				a.replied(group, r, err)
+			}
+		})
+	})
+}
+
+// replied takes a server's answer.
+func (a *attempt) replied(group *config.RADIUSGroup, r *lnsradius.Reply, err error) {
+	l := a.session.layer
+	if err != nil {
+		l.count.unanswered.Add(1)
+		a.refuse(refusalOf(a.req, "nobody can say at present who you are"), "RADIUS group "+group.Name+": "+err.Error())
+		return
+	}
+	switch r.Packet.Code {
+	case radius.CodeAccessAccept:
+		service, message, eap, err := radattr.Accept(r.Packet, r.Request)
+		if err != nil {
+			l.count.unfit.Add(1)
+			a.refuse(refusalOf(a.req, "your service is not one of ours"), "RADIUS server "+r.Server.Name+": "+err.Error())
+			return
+		}
+		if service.User == "" {
+			service.User = a.name
+		}
+		a.verdict = ppp.Verdict{Accept: true, Message: message, EAP: eap}
+		a.service, a.method = service, subscriber.MethodRADIUS
+		a.admit()
+	case radius.CodeAccessChallenge:
+		eap, state, _ := radattr.Challenge(r.Packet)
+		if a.req.Method != ppp.MethodEAP || len(eap) == 0 {
+			l.count.unfit.Add(1)
+			a.refuse(refusalOf(a.req, "name or password is wrong"), "RADIUS server "+r.Server.Name+" sent a challenge, which only EAP can pass on")
+			return
+		}
+		a.say(ppp.Verdict{EAP: eap, State: &exchange{routed: a.routed, source: a.next - 1, state: state, server: r.Server}}, nil)
+	default:
+		message, retry, eap := radattr.Reject(r.Packet)
+		l.count.rejected.Add(1)
+		a.refuse(ppp.Verdict{Message: message, Retry: retry, EAP: eap}, "RADIUS server "+r.Server.Name+" rejects it")
+	}
+}
+
+// say gives the verdict, once.
+func (a *attempt) say(v ppp.Verdict, service *subscriber.Service) {
+	if a.answer == nil {
+		return
+	}
+	answer := a.answer
+	a.answer = nil
+	if a.session.attempt == a {
+		a.session.attempt = nil
+	}
+	answer(v, service)
+}
+
+// refuse refuses the peer, for a reason that the operator is told. It waits, so
+// that nobody tries a thousand passwords a second.
+func (a *attempt) refuse(v ppp.Verdict, why string) {
+	s := a.session
+	s.layer.count.authRefused.Add(1)
+	s.layer.logRefusal(s, a.req.Name, why)
+	delay := s.profile.AAA.FailureDelay
+	if s.profile.AAA.FailureDelay > 0 {
+		a.held = &v
+		s.due.refusal = a.began.Add(delay)
+		return
+	}
+	a.say(v, nil)
+}
+
+// sayHeld gives a verdict that was held back.
+func (a *attempt) sayHeld() {
+	if a != nil && a.held != nil {
+		a.say(*a.held, nil)
+	}
+}
+
+// refusalOf is a refusal of ours that no judge has worded, in the words of the
+// method. MS-CHAPv2's is ERROR_NO_DIALIN_PERMISSION of RFC 2759 section 6, since
+// the password was not the matter.
+func refusalOf(req ppp.AuthRequest, message string) ppp.Verdict {
+	v := ppp.Verdict{Message: message}
+	switch req.Method {
+	case ppp.MethodMSCHAPv2:
+		v.Message = ppp.MSCHAPFailure{Error: noDialinPermission, Message: message}.String()
+	case ppp.MethodEAP:
+		const failure = 4 // RFC 3748 section 4.2
+		if len(req.EAP) > 1 {
+			v.EAP = []byte{failure, req.EAP[1], 0, 4}
+		}
+	case ppp.MethodPAP, ppp.MethodCHAP:
+	}
+	return v
+}
+
+const noDialinPermission = 649

@@ -1,0 +1,34 @@
+package aaa
+
+import "adit/internal/config"
+
+// routed is where the name of a peer leads.
+type routed struct {
+	name       string // to go on with
+	sources    []string
+	accounting *config.RADIUSGroup
+	profile    *config.Profile
+}
+
+// route applies the first of the rules for realms that matches; where none does,
+// the profile's hold.
+func route(cfg *config.Config, profile *config.Profile, name string) routed {
+	r := routed{name: name, sources: profile.AAA.Sources, accounting: profile.AAA.Accounting, profile: profile}
+	if r.sources == nil {
+		r.sources = []string{config.Local}
+	}
+	var rule *config.Realm
+	if rule, r.name = cfg.RealmOf(name); rule == nil {
+		return r
+	}
+	if rule.Sources != nil {
+		r.sources = rule.Sources
+	}
+	if rule.Accounting != nil {
+		r.accounting = rule.Accounting
+	}
+	if rule.Profile != nil {
+		r.profile = rule.Profile
+	}
+	return r
+}

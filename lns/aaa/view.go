@@ -1,0 +1,37 @@
+package aaa
+
+import (
+	"time"
+
+	"adit/lns/subscriber"
+)
+
+// View is what people are shown of a session.
+type View struct {
+	User      string
+	Profile   string // that it goes on with
+	Method    subscriber.Method
+	Addresses subscriber.Addresses
+	Leased    bool      // by DHCP
+	Started   time.Time // zero: no network is up as yet
+	Ends      time.Time // by the session's time; zero: never
+	FilterID  []string
+	Rates     []string
+}
+
+// View is the session as it is now; nil: nobody was let in. It is not changed
+// afterwards.
+func (s *Session) View() *View { return s.view.Load() }
+
+// show makes the view what the session is.
+func (s *Session) show() {
+	g := s.grant
+	if g == nil {
+		s.view.Store(nil)
+		return
+	}
+	s.view.Store(&View{
+		User: g.service.User, Profile: g.profile.Name, Method: g.method, Addresses: g.addresses, Leased: g.lease != nil,
+		Started: s.network.started, Ends: s.due.session, FilterID: g.service.FilterID, Rates: g.service.Rates,
+	})
+}
