@@ -102,10 +102,10 @@ func (s *Set) replay(from io.Reader, now time.Time) error {
 		}
 		switch {
 		case err == nil && !long:
-			if record, bad := parseRecord(line[:len(line)-1]); bad != nil {
+			if read, bad := parseRecord(line[:len(line)-1]); bad != nil {
 				s.counts.unreadable++
 			} else {
-				s.apply(&record, now)
+				s.apply(&read, now)
 			}
 		case err == nil || len(line) > 0:
 			s.counts.unreadable++ // too long, or torn
