@@ -80,8 +80,7 @@ func (p *parser) authorizeOnly() ErrorCause {
 
 // attribute takes one attribute.
 func (p *parser) attribute(t radius.Type, v []byte) ErrorCause {
-	switch t {
-	case rfc2865.ProxyState_Type, rfc2869.MessageAuthenticator_Type:
+	if t == rfc2865.ProxyState_Type || t == rfc2869.MessageAuthenticator_Type {
 		return CauseNone
 	}
 	// RFC 5176 section 3.6 has few attributes of which there may be more than one.
@@ -201,8 +200,9 @@ func (p *parser) disconnect(t radius.Type, v []byte) ErrorCause {
 			return InvalidAttributeValue
 		}
 		return CauseNone
+	default:
+		return UnsupportedAttribute
 	}
-	return UnsupportedAttribute
 }
 
 // coa takes what else a CoA-Request has: new terms. What a session has already,
@@ -220,8 +220,14 @@ func (p *parser) coa(t radius.Type, v []byte) ErrorCause {
 			return InvalidAttributeValue
 		}
 		return CauseNone
+	default:
+		p.r.other = true
+		return p.term(t, v)
 	}
-	p.r.other = true
+}
+
+// term takes a new term for a session.
+func (p *parser) term(t radius.Type, v []byte) ErrorCause {
 	var to **time.Duration
 	switch t {
 	case rfc2865.SessionTimeout_Type:

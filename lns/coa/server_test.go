@@ -22,6 +22,7 @@ import (
 type sessions struct {
 	result Result
 	hold   bool
+	silent bool // nobody is to be answered, so that nobody needs to wait for long
 
 	mu     sync.Mutex
 	calls  int
