@@ -170,16 +170,16 @@ func (s *Server) requested(r *call, cfg *config.RADIUS, now time.Time) {
 		r.sendOnce(Result{Cause: ResourcesUnavailable})
 		return
 	}
-	parser := parser{code: r.packet.Code, identifier: cfg.NASIdentifier, addresses: []netip.Addr{cfg.NASAddress.Unmap(), r.at.addr}}
-	if cause := parser.parse(r.packet.Attributes); cause != CauseNone {
+	reading := parser{code: r.packet.Code, identifier: cfg.NASIdentifier, addresses: []netip.Addr{cfg.NASAddress.Unmap(), r.at.addr}}
+	if cause := reading.parse(r.packet.Attributes); cause != CauseNone {
 		r.finish(Result{Cause: cause})
 		return
 	}
 	if r.packet.Code == radius.CodeDisconnectRequest {
-		s.handler.Disconnect(parser.r.sel, parser.r.class, r.finish)
+		s.handler.Disconnect(reading.r.sel, reading.r.class, r.finish)
 		return
 	}
-	s.handler.Change(parser.r.sel, parser.r.change, r.finish)
+	s.handler.Change(reading.r.sel, reading.r.change, r.finish)
 }
 
 // send sends an answer. One that is lost is sent again with the next copy of the
