@@ -312,6 +312,22 @@ func (o *testOwner) close(t *testing.T, l *kernelLink) {
 	o.wantClosed(t)
 }
 
+// wantUps waits until the link has told of these families, in this order.
+func (o *testOwner) wantUps(t *testing.T, families ...ppp.Family) {
+	t.Helper()
+	var got []testUp
+	waitFor(t, 5*time.Second, "LinkEvents.Up", func() bool {
+		o.on(func() { got = slices.Clone(o.ups) })
+		return len(got) >= len(families)
+	})
+	for i, u := range got {
+		if i >= len(families) || u.family != families[i] || u.Interface != "sub4" || u.Send != nil {
+			t.Errorf("told of %+v, want %v", got, families)
+			return
+		}
+	}
+}
+
 func (o *testOwner) wantClosed(t *testing.T) {
 	t.Helper()
 	select {

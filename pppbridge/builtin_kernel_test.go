@@ -70,8 +70,10 @@ func TestKernelLinkLife(t *testing.T) {
 
 	o.on(func() { l.LCPUp(ppp.Link{PeerMRU: 1460}); l.Up(ppp.IPv4, testNetwork) })
 	k.wantOps(t, slices.Concat(opsUnit, opsIPv4)...)
+	o.wantUps(t, ppp.IPv4)
 	o.on(func() { l.Up(ppp.IPv6, testNetwork) })
 	k.wantOps(t, opsIPv6...)
+	o.wantUps(t, ppp.IPv4, ppp.IPv6)
 	if d, ok := l.Idle(time.Now()); d != 4*time.Second || !ok || l.Name() != "sub4" {
 		t.Errorf("idle %v, %v; named %q", d, ok, l.Name())
 	}
@@ -84,6 +86,7 @@ func TestKernelLinkLife(t *testing.T) {
 	k.wantOps(t, "0x21 NPMODE_DROP", "- route 192.0.2.0/24", "- 10.0.0.1/32 10.0.0.2")
 	o.on(func() { l.LCPUp(ppp.Link{PeerMRU: 1300}); l.Up(ppp.IPv4, testNetwork) })
 	k.wantOps(t, slices.Concat([]string{"up 70 mtu 1300"}, opsIPv4[1:])...)
+	o.wantUps(t, ppp.IPv4, ppp.IPv6, ppp.IPv4)
 
 	o.close(t, l)
 	k.wantOps(t, opsEnd...)
@@ -113,7 +116,8 @@ func TestKernelLinkClosedAtEachStep(t *testing.T) {
 			if got := <-k.held; got != step {
 				t.Fatalf("held at %q", got)
 			}
-			o.on(func() { l.Close() })
+			var ups int
+			o.on(func() { l.Close(); ups = len(o.ups) })
 			waitFor(t, 5*time.Second, "the poller to let go", func() bool {
 				l.mu.Lock()
 				defer l.mu.Unlock()
@@ -122,6 +126,11 @@ func TestKernelLinkClosedAtEachStep(t *testing.T) {
 			k.asked()
 			release()
 			o.wantClosed(t)
+			o.on(func() {
+				if len(o.ups) != ups || ups > 1 {
+					t.Errorf("told of %d networks, %d of them after the end", len(o.ups), len(o.ups)-ups)
+				}
+			})
 			ops := k.asked()
 			if want := "close session"; len(ops) == 0 || ops[len(ops)-1] != want {
 				t.Errorf("the last of %q is not %q", ops, want)

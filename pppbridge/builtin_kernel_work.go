@@ -177,15 +177,15 @@ func (l *kernelLink) prepareUnit(u pppUnit) (name string, err error) {
 // machine without IPv6 can still be talked to by IPv4, there IPv6 stays down. A
 // route that cannot be added is for the operator to see.
 func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) (up bool, err error) {
-	if err := l.setSourceFilter(); err != nil {
+	if err = l.setSourceFilter(); err != nil {
 		return false, err
 	}
 	index := l.unit.Index()
-	if err := l.plane.links.SetUp(index, mtu); err != nil {
+	if err = l.plane.links.SetUp(index, mtu); err != nil {
 		return false, err
 	}
 	if local, peer := linkAddress(f, n); local.IsValid() {
-		err := l.plane.links.AddAddress(index, local, peer)
+		err = l.plane.links.AddAddress(index, local, peer)
 		switch {
 		case err == nil:
 		case f == ppp.IPv6 && (errors.Is(err, kernel.ErrNotSupported) || errors.Is(err, kernel.ErrPermission)):
@@ -199,8 +199,8 @@ func (l *kernelLink) bringUp(f ppp.Family, n *ppp.Network, mtu int) (up bool, er
 		if p.Addr().Is4() != (f == ppp.IPv4) {
 			continue
 		}
-		if err := l.plane.links.AddRoute(index, p, kernel.RouteOptions{}); err != nil {
-			l.log().WithError(err).WithField("prefix", p).Warn("a route of the session is missing")
+		if missing := l.plane.links.AddRoute(index, p, kernel.RouteOptions{}); missing != nil {
+			l.log().WithError(missing).WithField("prefix", p).Warn("a route of the session is missing")
 		}
 	}
 	err = l.unit.SetNPMode(npProtocol(f), kernel.NPPass)

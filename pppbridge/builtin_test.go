@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,48 @@ func TestBuiltinInVirtualTime(t *testing.T) {
 		if a.link.closed != 1 || b.link.closed != 1 {
 			t.Errorf("closed %d and %d times", a.link.closed, b.link.closed)
 		}
+	})
+}
+
+// Access is told of each network, and of its end, also when the call is cut off and
+// when a network goes for a while.
+func TestBuiltinTellsAccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		grant := grantOf(2)
+		access := &tellingAccess{testAccess: testAccess{password: "secret"}}
+		a, b := newDirectPair(t, Spec{Endpoint: lnsConfig(), Grant: &grant, Access: access}, Spec{Endpoint: clientConfig("user", "secret")})
+		synctest.Wait()
+		want := access.told()
+		if got := slices.Sorted(slices.Values(want)); !slices.Equal(got, []string{"up IPv4", "up IPv6"}) {
+			t.Errorf("%q", got)
+		}
+		// The second knows of both families.
+		n := access.networks[ppp.IPv6]
+		if want[1] == "up IPv4" {
+			n = access.networks[ppp.IPv4]
+		}
+		if n.User != "user" || n.PeerIPv4 != grant.Peer || n.PeerID == 0 || len(n.Routes) != 1 || access.attached[0].Interface != "direct" {
+			t.Errorf("%+v", n)
+		}
+		a.loop.Post(func(time.Time) {
+			a.perform(ppp.NetworkDown{Family: ppp.IPv4})
+			a.perform(ppp.NetworkDown{Family: ppp.IPv4})
+			a.perform(ppp.NetworkUp{Family: ppp.IPv4, Network: ppp.Network{LocalIPv4: grant.Local, DNS: [2]netip.Addr{grant.Peer}}})
+		})
+		synctest.Wait()
+		if n := access.networks[ppp.IPv4]; n.DNS[0] != grant.Peer || n.LocalIPv4 != grant.Local {
+			t.Errorf("%+v", n)
+		}
+		a.Close("cut off")
+		a.stop()
+		// A link that comes up after the end is nobody's.
+		(*builtinEvents)(a.builtin).Up(ppp.IPv4, Attachment{})
+		want = append(want, "down IPv4", "up IPv4", "down IPv4", "down IPv6")
+		if got := access.told(); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		b.Close("")
+		b.stop()
 	})
 }
 

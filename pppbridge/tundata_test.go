@@ -542,11 +542,13 @@ func TestTUNOwnInterface(t *testing.T) {
 	r.lnsW, r.clientW = newWires(t)
 	r.openTUN(t, r.clientNS, r.client, TUNConfig{Name: "cli0", MTU: 1400})
 	var ends [2][2]*session
+	var accesses [2]tellingAccess
 	for i := range ends {
+		accesses[i].password = "secret"
 		id := uint16(i + 1)
 		grant := grantOf(byte(10 + i))
 		ends[i][0] = openEnd(t, r.lns, r.lnsW, id, Spec{
-			LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}, Interface: "sub%d", MTU: 1380,
+			LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: &accesses[i], Interface: "sub%d", MTU: 1380,
 		})
 		ends[i][1] = openEnd(t, r.client, r.clientW, id, Spec{Endpoint: clientConfig(fmt.Sprint("user", i), "secret")})
 	}
@@ -559,6 +561,10 @@ func TestTUNOwnInterface(t *testing.T) {
 		ping(t, self, fmt.Sprintf("10.9.0.%d", 10+i), e[0], e[1])
 		// The client's link-local address is answered by its endpoint.
 		ping(t, self, e[0].Info().PeerIPv6.String()+"%"+e[0].Info().Interface, e[0], e[1])
+		waitFor(t, 5*time.Second, "Access to be told", func() bool { return len(accesses[i].told()) == 2 }, e[0].log)
+		if at := accesses[i].attached; at[0].Interface != e[0].Info().Interface || at[1].Interface != at[0].Interface || at[0].Send != nil || at[1].Send != nil {
+			t.Errorf("attached by %+v", at)
+		}
 		iface, err := net.InterfaceByName(e[0].Info().Interface)
 		if err != nil || iface.MTU != 1380 {
 			t.Errorf("%+v %v", iface, err)

@@ -98,8 +98,8 @@ func (p *LinkPackets) Receive(buf []byte) (n, index int, err error) {
 		return err != unix.EAGAIN && err != unix.EINTR
 	})
 	switch {
-	case e != nil:
-		return 0, 0, e
+	case e != nil: // of the runtime, which has one reason
+		return 0, 0, os.ErrClosed
 	case err != nil:
 		return 0, 0, plainError("receive from a packet socket", err)
 	}

@@ -79,8 +79,9 @@ func (s *Subscriber) assigned(kind dhcpv6.OptionCode) []netip.Prefix {
 		if s.IPv6.IsValid() {
 			return []netip.Prefix{netip.PrefixFrom(s.IPv6, s.IPv6.BitLen())}
 		}
+	default: // RFC 8415 section 13.2: temporary addresses; PPP's subscribers have none
 	}
-	return nil // RFC 8415 section 13.2: temporary addresses; PPP's subscribers have none
+	return nil
 }
 
 // holder is the index of the IA of a kind that gets what the subscriber has: the
@@ -191,8 +192,9 @@ func (a association) option(inside dhcpv6.Options, living bool) dhcpv6.Option {
 		return &dhcpv6.OptIAPD{IaId: a.id, T1: t1, T2: t2, Options: dhcpv6.PDOptions{Options: inside}}
 	case dhcpv6.OptionIATA:
 		return &dhcpv6.OptIATA{IaId: a.id, Options: dhcpv6.IdentityOptions{Options: inside}}
+	default:
+		return &dhcpv6.OptIANA{IaId: a.id, T1: t1, T2: t2, Options: dhcpv6.IdentityOptions{Options: inside}}
 	}
-	return &dhcpv6.OptIANA{IaId: a.id, T1: t1, T2: t2, Options: dhcpv6.IdentityOptions{Options: inside}}
 }
 
 // release answers a Release or a Decline. RFC 8415 sections 18.3.7 and 18.3.8:

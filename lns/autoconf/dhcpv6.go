@@ -68,8 +68,9 @@ func (c *Core) valid(m *dhcpv6.Message) bool {
 		// and the DUID in the option does not match the server's DUID", "the message
 		// includes an IA option".
 		return (!server || ours) && len(associations(m)) == 0
+	default: // 16.3, 16.10, 16.11: what servers send; and what we do not know
+		return false
 	}
-	return false // 16.3, 16.10, 16.11: what servers send; and what we do not know
 }
 
 // answer begins an answer to a message.
@@ -123,6 +124,7 @@ func (c *Core) reply(s *Subscriber, m *dhcpv6.Message) *dhcpv6.Message {
 	case dhcpv6.MessageTypeRelease, dhcpv6.MessageTypeDecline:
 		s.release(r, m)
 		return r
+	default: // an Information-request
 	}
 	s.configure(r, m)
 	return r

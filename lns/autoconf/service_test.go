@@ -134,7 +134,7 @@ func TestServiceQueue(t *testing.T) {
 // it should.
 func TestServiceManyLinks(t *testing.T) {
 	n := 100_000
-	if testing.Short() {
+	if raceDetector || testing.Short() {
 		n = 5_000
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestServiceManyLinks(t *testing.T) {
 			s.Attach(fmt.Sprintf("%08x", i), mine, "tun0", count)
 		}
 		synctest.Wait()
-		if sent.Load() != int64(n) || runtime.NumGoroutine() != goroutines+1 {
+		if sent.Load() != int64(n) || runtime.NumGoroutine() > goroutines+1 {
 			t.Errorf("%d advertisements, %d goroutines more", sent.Load(), runtime.NumGoroutine()-goroutines)
 		}
 		t.Logf("%d octets for a link", (heapInUse()-heap)/uint64(n))
@@ -169,7 +169,7 @@ func TestServiceManyLinks(t *testing.T) {
 		}
 		s.Close()
 		synctest.Wait()
-		if runtime.NumGoroutine() != goroutines {
+		if runtime.NumGoroutine() > goroutines {
 			t.Errorf("%d goroutines are left", runtime.NumGoroutine()-goroutines)
 		}
 	})

@@ -1,0 +1,5 @@
+//go:build !race
+
+package autoconf
+
+const raceDetector = false
