@@ -21,6 +21,7 @@ var labRun = flag.String("lab.run", "", "pattern of the tests to run inside the 
 var labPackages = []string{
 	"adit/internal/kernel",
 	"adit/pppbridge",
+	"adit/lns/companion",
 	"adit/integration/scenario",
 }
 

@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 // fakePPPD obeys a script among its words: "do=exit:11", "do=say:text",
 // "do=spam:n", "do=hang" (ignores SIGTERM), "do=echo" (sends back what comes on
 // the terminal), "do=fds" (lists its descriptors), "do=wait" (until SIGTERM, then
-// exit 5), "do=argv", "do=env", "do=child" (leaves a process in its group).
+// exit 5), "do=argv", "do=env", "do=child" (leaves a process in its group),
+// "do=file:path" (waits until there is such a file).
 func fakePPPD(args []string) {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
@@ -82,6 +83,10 @@ func fakePPPD(args []string) {
 				if err == nil {
 					fmt.Fprintf(os.Stderr, "fd %s %s\n", filepath.Base(fd), to)
 				}
+			}
+		case "file":
+			for _, err := os.Stat(arg); err != nil; _, err = os.Stat(arg) {
+				time.Sleep(5 * time.Millisecond) // this is no test, but the program that one starts
 			}
 		case "argv":
 			fmt.Fprintf(os.Stderr, "argv %q\n", args)

@@ -13,6 +13,13 @@ import (
 	"adit/proto/ppp"
 )
 
+// Named is an Access that knows who the peer has shown to be. pppd tells that only
+// where the peer did it by PAP.
+type Named interface {
+	// User may be called from any goroutine; empty: nobody as yet.
+	User() string
+}
+
 // pppdNetworks tells a role's Access of the networks of a pppd, as its log lines
 // give them away, and leads the routes behind the peer to its interface. It
 // belongs to the poller's goroutine.
@@ -51,8 +58,12 @@ func (n *pppdNetworks) tell() {
 // begin has the routes made, and tells of the network when they are there: who is
 // told may rely on them.
 func (n *pppdNetworks) begin(f ppp.Family) {
-	all := n.p.spec.Access.Routes()
-	routes := ofFamily(all, f)
+	if a, ok := n.p.spec.Access.(Named); ok {
+		if user := a.User(); user != "" {
+			n.p.hints.info.User = user
+		}
+	}
+	routes := ofFamily(n.p.spec.Access.Routes(), f)
 	n.p.hints.info.Routes = append(otherFamily(n.p.hints.info.Routes, f), routes...)
 	if len(routes) == 0 {
 		n.up(f)

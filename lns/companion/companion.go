@@ -9,7 +9,7 @@
 //
 // What does not pass through radius.so: EAP; IPv6 addresses and interface
 // identifiers; the order in which authentication protocols are tried, which is
-// pppd's own; and the text of a refusal by MS-CHAPv2, which pppd words itself.
+// pppd's own; and another try after a refusal.
 package companion
 
 import (

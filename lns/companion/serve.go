@@ -143,8 +143,36 @@ func (q *request) response(v ppp.Verdict, s *subscriber.Service) ([]byte, error)
 	if err := radattr.Answer(p, q.asked, v, s); err != nil {
 		return nil, err
 	}
+	if text, ok := failureText(q.asked, v); ok {
+		if err := rfc2865.ReplyMessage_SetString(p, text); err != nil {
+			return nil, err
+		}
+	}
 	return p.Encode()
 }
+
+// failureText is what radius.so is to tell a peer that MS-CHAPv2 has refused. It
+// knows no MS-CHAP-Error and makes the Message of the Failure packet of the
+// Reply-Message, so the whole of the text has to be there. And it ends the link
+// then, so the peer must not be told to try again.
+//
+// RFC 2759 section 6: "The Message field format is: "E=eeeeeeeeee R=r
+// C=cccccccccccccccccccccccccccccccc V=vvvvvvvvvv M=<msg>""
+func failureText(req ppp.AuthRequest, v ppp.Verdict) (string, bool) {
+	if v.Accept || req.Method != ppp.MethodMSCHAPv2 {
+		return "", false
+	}
+	f, ok := ppp.ParseMSCHAPFailure(v.Message)
+	if !ok || len(f.Challenge) == 0 {
+		return "", false
+	}
+	f.Retry = false
+	text := f.String()
+	return text[:min(len(text), maxReplyMessage)], true
+}
+
+// maxReplyMessage is what fits one attribute.
+const maxReplyMessage = 253
 
 // send sends a packet from the socket of authentication. What is lost is sent
 // again with the next copy of its request.
@@ -168,9 +196,12 @@ func (r *Responder) accounting(p *radius.Packet, from netip.AddrPort) {
 		if r.knows(token) {
 			r.ask.Account(token, kind, counters(p))
 		}
+	default:
+		// pppd has no other kinds.
 	}
-	// RFC 2866 section 2: "If the client does not receive an acknowledgement", it
-	// sends again; pppd would wait for that, and we have no use for it.
+	// RFC 2866 section 2: "It is recommended that the client continue attempting to
+	// send the Accounting-Request packet until it receives an acknowledgement". pppd
+	// does nothing else meanwhile, so it gets one for everything.
 	b, err := p.Response(radius.CodeAccountingResponse).Encode()
 	if err == nil {
 		_, err = r.acct.WriteToUDPAddrPort(b, from)
