@@ -85,8 +85,8 @@ func CheckRADIUS(path string) error {
 
 // What a plugin is for, and what to do without it.
 const (
-	kernelPlaneNeeds = `which the kernel data plane needs: install the whole ppp package, or use dataplane = "userspace"`
-	radiusNeeds      = `by which it asks adit who its peers are: install the whole ppp package, or use ppp = "builtin"`
+	kernelPlaneNeeds = `, which the kernel data plane needs: install the whole ppp package, or use dataplane = "userspace"`
+	radiusNeeds      = `, by which it asks adit who its peers are: install the whole ppp package, or use ppp = "builtin"`
 )
 
 func executable(path string) error {
@@ -172,7 +172,7 @@ func findPlugin(path, plugin, needs string, dirs []string) error {
 		return fmt.Errorf("pppd %s has no plugin %s, only version %s has it: reinstall the ppp package: %w",
 			version, plugin, strings.Join(others, ", "), os.ErrNotExist)
 	}
-	return fmt.Errorf("pppd has no plugin %s, %s: %w", plugin, needs, os.ErrNotExist)
+	return fmt.Errorf("pppd has no plugin %s%s: %w", plugin, needs, os.ErrNotExist)
 }
 
 var versionPattern = regexp.MustCompile(`pppd version (\S+)`)
