@@ -280,7 +280,13 @@ func TestManyAtOnce(t *testing.T) {
 // having been written anew many times.
 func TestCompaction(t *testing.T) {
 	dir, p := t.TempDir(), four("10.0.0.1", "10.0.0.200")
-	s := opened(t, dir, only(p), epoch)
+	idle := four("10.1.0.1", "10.1.3.232")
+	idle.Name = "idle" // taken once, and no word of them since
+	pools := map[string]*config.Pool{"p": p, "idle": idle}
+	s := opened(t, dir, pools, epoch)
+	for i := range 1000 {
+		take(t, s, idle, fmt.Sprint(i), epoch)
+	}
 	var last netip.Prefix
 	for i := range 20_000 {
 		now := epoch.Add(time.Duration(i))
@@ -290,15 +296,18 @@ func TestCompaction(t *testing.T) {
 		}
 	}
 	info, err := os.Stat(filepath.Join(dir, fileName))
-	if err != nil || info.Size() > (2*200+2*slackLines)*80 {
+	if err != nil || info.Size() > (2*1200+2*slackLines)*80 {
 		t.Errorf("%d octets, %v", info.Size(), err)
 	}
-	if n := s.Counts()["pool_compactions"]; n < 5 {
+	if n := s.Counts()["pool_compactions"]; n < 4 {
 		t.Errorf("%d compactions", n)
 	}
-	s = opened(t, dir, only(p), epoch.Add(time.Hour))
+	s = opened(t, dir, pools, epoch.Add(time.Hour))
 	if st := s.Stats()["p"]; st != (Stats{Size: 200, Resting: 200, Quarantined: 1}) {
 		t.Errorf("%+v", st)
+	}
+	if st := s.Stats()["idle"]; st != (Stats{Size: 1000, Resting: 1000, Quarantined: 1000}) {
+		t.Errorf("what nobody spoke of: %+v", st)
 	}
 	if got := take(t, s, p, fmt.Sprint(19_999%300), epoch.Add(time.Hour)); got != last {
 		t.Errorf("%v, want %v", got, last)
