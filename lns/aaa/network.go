@@ -21,7 +21,7 @@ type Autoconf interface {
 
 // networkUp says that packets of a family flow.
 func (s *Session) networkUp(f ppp.Family, n ppp.Network, a pppbridge.Attachment) {
-	if s.grant == nil {
+	if s.grant == nil || s.line == nil {
 		return // it was refused, and ends
 	}
 	net := &s.network

@@ -177,11 +177,10 @@ func (s *Session) Packet(packet []byte) {
 }
 
 // Ended says that nothing of the call is left; exit is nil if it never had a
-// bridge.
+// bridge. After the end of the layer it comes to nothing: what the session has is
+// on disk as in use, and the next start looks after it.
 func (s *Session) Ended(cause tunnel.Cause, exit *pppbridge.Exit) {
-	if !s.layer.post(func() { s.finish(cause, exit) }) {
-		s.leave(time.Now()) // the loop has ended, so nobody else is at our state
-	}
+	s.layer.post(func() { s.finish(cause, exit) })
 }
 
 // end has the call ended, for a reason of ours. Only the first counts.
