@@ -9,12 +9,12 @@ import (
 )
 
 // VendorADSLForum is the SMI enterprise number under which RFC 5515 section 5
-// has its AVPs, and RFC 4679 its RADIUS attributes, with the same types and
-// values.
+// has its AVPs, and RFC 4679 its RADIUS attributes, with the same types but for
+// some that only one of them has.
 const VendorADSLForum uint16 = 3561
 
 // AccessLineAVP is one of the Access Line Information AVPs of an ICRQ, RFC 5515
-// section 5. The value is as it came: its RADIUS attribute has the same octets.
+// section 5. The value is as it came; rates are longer than those of RADIUS.
 type AccessLineAVP struct {
 	Type  AVPType // of the vendor VendorADSLForum
 	Value []byte  // of a length that the type may have
