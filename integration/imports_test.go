@@ -48,12 +48,12 @@ var layers = []struct {
 	{"lns", append([]string{"internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"lac", append([]string{"internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"cmd", append([]string{"lns", "lac", "internal/demo", "internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
-	{"integration", append([]string{"cmd", "lns", "lac", "internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
+	{"integration", append([]string{"internal/need", "cmd", "lns", "lac", "internal/engine", "pppbridge", "pseudowire", "proto"}, leaves...)},
 	{"etc", append([]string{"proto"}, leaves...)},
 }
 
 // testsMay are what tests, but not the code they test, may import besides.
-var testsMay = []string{"internal/simnet", "internal/need", "integration/scenario"}
+var testsMay = []string{"internal/simnet", "internal/need", "integration/scenario", "integration/lab"}
 
 // protoTestsMay are modules that only the tests of proto may import.
 var protoTestsMay = []string{"github.com/google/go-cmp"}

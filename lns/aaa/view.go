@@ -23,6 +23,14 @@ type View struct {
 // afterwards.
 func (s *Session) View() *View { return s.view.Load() }
 
+// User is pppbridge.Named's.
+func (s *Session) User() string {
+	if v := s.View(); v != nil {
+		return v.User
+	}
+	return ""
+}
+
 // show makes the view what the session is.
 func (s *Session) show() {
 	g := s.grant
