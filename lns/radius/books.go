@@ -1,0 +1,504 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2866"
+
+	"adit/internal/config"
+	"adit/internal/loop"
+	"adit/internal/sparing"
+	"adit/lns/subscriber"
+)
+
+const (
+	// window is how many records of a group are under way at one time.
+	window = identifiers
+	// patientRounds is after how many rounds over all servers a record that none
+	// takes holds up others no longer than those of its own session.
+	patientRounds = 3
+	// firstBackoff, doubled for each round, is how long such a record rests; at
+	// most lastBackoff.
+	firstBackoff = 2 * time.Second
+	lastBackoff  = 5 * time.Minute
+	// maxQueued bounds the records that wait to be written to disk: interim ones;
+	// others four times as many.
+	maxQueued = 1 << 16
+	// maxMemory bounds the records that could not be written to disk.
+	maxMemory = 1 << 15
+)
+
+// entry is a record: one that is to be sent, or the last known of a session that
+// is open.
+type entry struct {
+	number  uint64
+	kind    subscriber.RecordKind
+	group   string
+	id      string
+	chain   *chain
+	where   location
+	memory  []byte // what is not on disk, or not yet
+	taken   bool   // a server has it, or it was dropped
+	rounds  int    // how often all servers were asked in vain
+	settled bool   // it does not hold up barriers any longer
+	waits   int    // of a barrier: how many before it are not settled
+}
+
+// barrier says whether a record is about all sessions: what came before is sent
+// before it, and what comes after is sent after it.
+func (e *entry) barrier() bool {
+	return e.kind == subscriber.RecordOn || e.kind == subscriber.RecordOff
+}
+
+// chain is the records of one session, which are sent one after the other.
+type chain struct {
+	key      string
+	account  *account
+	queue    []*entry // to be sent
+	last     *entry   // of a session that is open; nil: it is not
+	deadline loop.Deadline[*chain]
+}
+
+// books is the accounting records: its loop owns the store, and what is to be
+// sent to whom.
+type books struct {
+	cfg       *config.RADIUS
+	store     *store
+	transport *transport
+	log       *logrus.Entry
+	lines     sparing.Lines
+	inbox     *loop.Mailbox
+	quit      chan struct{}
+	ended     chan struct{}
+	accounts  map[string]*account // by the group's name
+	backlog   int                 // records to be sent
+	inMemory  int                 // records that could not be written
+	drained   chan struct{}       // closed when the backlog is gone; nil: nobody waits for it
+	queued    atomic.Int64        // records in the inbox
+	count     bookCounters
+
+	mu sync.Mutex
+	on map[string]bool // groups that have had Accounting-On
+}
+
+// bookCounters count accounting records.
+type bookCounters struct {
+	records, delivered, recovered, superseded atomic.Uint64
+	droppedInterims, droppedRecords, unfit    atomic.Uint64
+	damaged, writeErrors, failures            atomic.Uint64
+	backlog, open, octets                     atomic.Uint64 // as they are now
+}
+
+func newBooks(cfg *config.RADIUS, s *store, t *transport, log *logrus.Entry) *books {
+	return &books{
+		cfg: cfg, store: s, transport: t, log: log, inbox: loop.NewMailbox(), quit: make(chan struct{}),
+		ended: make(chan struct{}), accounts: make(map[string]*account), on: make(map[string]bool),
+	}
+}
+
+func (b *books) counts(all map[string]uint64) {
+	c := &b.count
+	for name, n := range map[string]*atomic.Uint64{
+		"radius_accounting_records":             &c.records,
+		"radius_accounting_delivered":           &c.delivered,
+		"radius_accounting_recovered":           &c.recovered,
+		"radius_accounting_superseded_interims": &c.superseded,
+		"radius_accounting_dropped_interims":    &c.droppedInterims,
+		"radius_accounting_dropped_records":     &c.droppedRecords,
+		"radius_accounting_unfit":               &c.unfit,
+		"radius_accounting_damaged_octets":      &c.damaged,
+		"radius_accounting_write_errors":        &c.writeErrors,
+		"radius_accounting_failed_rounds":       &c.failures,
+		"radius_accounting_backlog":             &c.backlog,
+		"radius_accounting_open_sessions":       &c.open,
+		"radius_accounting_disk_octets":         &c.octets,
+	} {
+		all[name] = n.Load()
+	}
+}
+
+// recover takes up what the files have: what is to be sent, and what was open. It
+// runs before the loop.
+func (b *books) recover(found []*entry) {
+	for _, e := range found {
+		b.enlist(e)
+	}
+	for _, a := range b.accounts {
+		for _, c := range a.chains {
+			if c.last != nil {
+				b.bury(c)
+			}
+		}
+		if a.group(b.cfg) == nil && a.unsettled > 0 {
+			b.log.WithField("group", a.name).Warn("accounting records wait on disk for a RADIUS group that is not in the configuration any more")
+		}
+	}
+	b.flush()
+	if n := b.count.recovered.Load(); n > 0 {
+		b.log.WithField("sessions", n).Warn("sessions were open when the daemon ended; their accounting is closed now")
+	}
+	b.store.found = nil
+}
+
+// bury ends what was open when the daemon was killed.
+func (b *books) bury(c *chain) {
+	last, err := b.store.content(c.last)
+	if err == nil {
+		last, err = lastRites(last)
+	}
+	var octets []byte
+	if err == nil {
+		octets, err = last.append(nil)
+	}
+	if err != nil {
+		b.lost(c.last, "the accounting of a session that was open cannot be closed: "+err.Error())
+		b.forgetLast(c)
+		b.tidy(c)
+		return
+	}
+	b.count.recovered.Add(1)
+	b.store.last++
+	e := &entry{number: b.store.last, kind: last.kind, group: last.group, id: last.id}
+	b.store.put(e, frameRecord, octets)
+	b.enlist(e)
+}
+
+// add takes a record. Any goroutine.
+func (b *books) add(group string, r *subscriber.Record, p *radius.Packet) {
+	interim := r.Kind == subscriber.RecordInterim
+	c := content{group: group, kind: r.Kind, time: r.Time}
+	if r.Session != nil {
+		c.id = r.Session.Line.ID
+	}
+	e := &entry{kind: r.Kind, group: group, id: c.id}
+	var octets []byte
+	var err error
+	if c.attributes, err = encodeAttributes(p); err == nil {
+		octets, err = c.append(nil)
+	}
+	if err != nil {
+		b.count.unfit.Add(1)
+		b.lost(e, "an accounting record was left out: "+err.Error())
+		return
+	}
+	if n := b.queued.Load(); n >= 4*maxQueued || interim && n >= maxQueued {
+		b.drop(e, "the disk is too slow for them")
+		return
+	}
+	b.queued.Add(1)
+	if !b.inbox.Put(func() { b.enter(e, octets) }) {
+		b.queued.Add(-1)
+		b.drop(e, "the RADIUS client is closed")
+	}
+}
+
+// drop counts a record that is not kept, and says so.
+func (b *books) drop(e *entry, why string) {
+	if e.kind == subscriber.RecordInterim {
+		b.count.droppedInterims.Add(1)
+	} else {
+		b.count.droppedRecords.Add(1)
+	}
+	b.lost(e, "accounting records are lost: "+why)
+}
+
+// lost says that a record is gone.
+func (b *books) lost(e *entry, line string) {
+	b.lines.Log(b.log.WithFields(logrus.Fields{"session": e.id, "group": e.group, "record": uint8(e.kind)}), logrus.ErrorLevel, line)
+}
+
+// enter puts a record into the store.
+func (b *books) enter(e *entry, octets []byte) {
+	b.queued.Add(-1)
+	interim := e.kind == subscriber.RecordInterim
+	switch {
+	case b.store.full(), interim && b.store.scarce():
+		b.drop(e, "their files are full; see that a RADIUS server takes them")
+		return
+	case b.inMemory >= maxMemory:
+		b.drop(e, "they cannot be written to disk, and there are too many to keep in memory")
+		return
+	}
+	b.count.records.Add(1)
+	b.store.last++
+	e.number = b.store.last
+	b.store.put(e, frameRecord, octets)
+	b.enlist(e)
+}
+
+// enlist adds an entry to the chain of its session.
+func (b *books) enlist(e *entry) {
+	a := b.accounts[e.group]
+	if a == nil {
+		a = newAccount(e.group)
+		b.accounts[e.group] = a
+	}
+	life := lifetimeOf(e.kind)
+	key := string(life.class) + e.id
+	c := a.chains[key]
+	if c == nil {
+		c = &chain{key: key, account: a}
+		c.deadline.Owner = c
+		a.chains[key] = c
+	}
+	e.chain = c
+	b.forgetLast(c)
+	if life.opens {
+		c.last = e
+		b.count.open.Add(1)
+	}
+	if !e.taken {
+		b.supersede(c, e)
+		c.queue = append(c.queue, e)
+		b.backlog++
+		a.expect(e)
+		if len(c.queue) == 1 {
+			a.ready.pushBack(c)
+		}
+	}
+	b.tidy(c)
+}
+
+// supersede drops an interim record that waits while a newer record of its
+// session comes, if space is tight: its counters are in the newer one.
+func (b *books) supersede(c *chain, newer *entry) {
+	if len(c.queue) < 2 || !b.store.tight() {
+		return // the first may be under way
+	}
+	older := c.queue[len(c.queue)-1]
+	if older.kind != subscriber.RecordInterim || newer.kind == subscriber.RecordStart {
+		return
+	}
+	c.queue = c.queue[:len(c.queue)-1]
+	b.count.superseded.Add(1)
+	b.done(older)
+}
+
+// done notes that an entry needs no sending any more; it is out of its queue.
+func (b *books) done(e *entry) {
+	e.taken = true
+	b.backlog--
+	b.store.taken(e.number)
+	e.chain.account.settle(e)
+	if e.chain.last != e {
+		b.release(e)
+	}
+}
+
+// release frees what an entry has in the store.
+func (b *books) release(e *entry) {
+	if e.memory != nil && e.where.segment == nil && b.inMemory > 0 {
+		b.inMemory--
+	}
+	b.store.release(e)
+}
+
+// forgetLast ends what was the last known of a session.
+func (b *books) forgetLast(c *chain) {
+	if c.last == nil {
+		return
+	}
+	last := c.last
+	c.last = nil
+	b.count.open.Add(^uint64(0))
+	if last.taken {
+		b.release(last)
+	}
+}
+
+// tidy forgets a chain that has nothing any more.
+func (b *books) tidy(c *chain) {
+	if len(c.queue) == 0 && c.last == nil {
+		delete(c.account.chains, c.key)
+	}
+}
+
+// flush writes what is to be written.
+func (b *books) flush() {
+	waiting := b.store.fresh
+	var failed int
+	err := b.store.flush()
+	if err != nil {
+		for _, e := range waiting {
+			if e.where.segment == nil {
+				failed++
+			}
+		}
+		b.inMemory += failed
+	} else {
+		err = b.store.clean()
+	}
+	if err != nil {
+		b.count.writeErrors.Add(1)
+		b.lines.Log(b.log, logrus.ErrorLevel, "accounting records cannot be written to disk, and would not survive an end of the daemon: "+err.Error())
+	}
+	b.count.damaged.Store(b.store.damaged)
+	b.count.octets.Store(uint64(b.store.size))
+	b.count.backlog.Store(uint64(b.backlog))
+}
+
+// replace has other servers asked.
+func (b *books) replace(cfg *config.RADIUS) {
+	b.inbox.Put(func() {
+		b.cfg = cfg
+		for _, a := range b.accounts {
+			a.pausedUntil = time.Time{}
+		}
+	})
+}
+
+// turnOn notes that a group has had Accounting-On; false: it has had it before.
+func (b *books) turnOn(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.on[name]
+	b.on[name] = true
+	return !was
+}
+
+// turnOff returns the groups that have had Accounting-On.
+func (b *books) turnOff() (names []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name := range b.on {
+		names = append(names, name)
+	}
+	clear(b.on)
+	return names
+}
+
+// drain waits until all records are sent.
+func (b *books) drain(ctx context.Context) error {
+	gone := make(chan struct{})
+	b.inbox.Put(func() { b.drained = gone })
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d accounting records are left on disk for the next start: %w",
+			b.count.backlog.Load(), context.Cause(ctx))
+	}
+}
+
+// stop ends the loop and closes the files.
+func (b *books) stop() error {
+	close(b.quit)
+	<-b.ended
+	return b.store.close()
+}
+
+func (b *books) run() {
+	defer close(b.ended)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		at := now()
+		for _, a := range b.accounts {
+			b.dispatch(a, at)
+		}
+		timer.Reset(b.sleep(at))
+		select {
+		case <-b.inbox.Ready():
+			b.inbox.Run()
+		case <-timer.C:
+		case <-b.quit:
+			b.inbox.Close()
+			b.flush()
+			return
+		}
+		b.flush()
+		if b.drained != nil && b.backlog == 0 {
+			close(b.drained)
+			b.drained = nil
+		}
+	}
+}
+
+// sleep is until something wants attention.
+func (b *books) sleep(at time.Time) time.Duration {
+	wait := time.Hour
+	for _, a := range b.accounts {
+		for _, t := range []time.Time{a.delayed.Next(), a.pausedUntil} {
+			if !t.IsZero() {
+				wait = min(wait, max(0, t.Sub(at)))
+			}
+		}
+	}
+	return wait
+}
+
+// send gives a record to the transport.
+func (b *books) send(e *entry) bool {
+	what, err := b.store.content(e)
+	var attributes radius.Attributes
+	if err == nil {
+		attributes, err = radius.ParseAttributes(what.attributes)
+	}
+	if err != nil {
+		b.drop(e, "they cannot be read from disk: "+err.Error())
+		return false
+	}
+	b.transport.submit(&request{
+		kind: accounting, servers: e.chain.account.group(b.cfg).Servers,
+		build: func(p *radius.Packet) error {
+			p.Attributes = append(make(radius.Attributes, 0, len(attributes)+1), attributes...)
+			delay := max(0, now().Sub(what.time)/time.Second)
+			p.Add(rfc2866.AcctDelayTime_Type, number(uint32(delay)))
+			return nil
+		},
+		done: func(_ *Reply, err error) {
+			b.inbox.Put(func() { b.returned(e, err) })
+		},
+	})
+	return true
+}
+
+// returned serves the outcome of a record that was under way: the first of its
+// chain.
+func (b *books) returned(e *entry, err error) {
+	c, a := e.chain, e.chain.account
+	a.underWay--
+	var dead noServer
+	switch {
+	case err == nil:
+		b.count.delivered.Add(1)
+		a.pausedUntil = time.Time{}
+		a.lastTaken = max(a.lastTaken, e.number)
+		b.next(c)
+	case errors.As(err, &dead):
+		a.ready.pushFront(c)
+		a.pause(dead.retryAt, now())
+	case errors.Is(err, ErrClosed):
+		a.ready.pushFront(c)
+	case errors.Is(err, ErrNoAnswer), errors.Is(err, ErrBusy):
+		b.count.failures.Add(1)
+		e.rounds++
+		if e.rounds >= patientRounds {
+			a.settle(e)
+		}
+		rest := min(lastBackoff, firstBackoff<<min(e.rounds-1, 16))
+		a.delayed.Set(&c.deadline, now().Add(rest))
+	default:
+		b.count.unfit.Add(1)
+		b.drop(e, err.Error())
+		b.next(c)
+	}
+}
+
+// next is done with the first record of a chain and gets the next one ready.
+func (b *books) next(c *chain) {
+	e := c.queue[0]
+	c.queue = c.queue[1:]
+	b.done(e)
+	if len(c.queue) > 0 {
+		c.account.ready.pushBack(c)
+	}
+	b.tidy(c)
+}

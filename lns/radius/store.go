@@ -1,0 +1,359 @@
+package radius
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+)
+
+// segmentSize is after how many octets a new file is begun. Files go as a whole,
+// the oldest first.
+const segmentSize = 4 << 20
+
+// storeSlack is how many octets of files are never cleaned up.
+const storeSlack = 4 * segmentSize
+
+// store is the files of accounting records: a log in which records, and that they
+// are taken, are appended. It belongs to one goroutine.
+type store struct {
+	dir     string
+	limit   int64
+	log     *logrus.Entry
+	lock    *os.File
+	files   []*segment // the oldest first; the last is written to
+	size    int64      // octets in all files
+	live    int64      // octets of those that still matter
+	last    uint64     // number of the newest record
+	buffer  []byte     // to be written
+	fresh   []*entry   // in buffer
+	damaged uint64     // octets that were no frames when the files were read
+	failing bool       // the last write failed
+
+	// found is what was there at the start, by number.
+	found []*entry
+}
+
+// segment is one file.
+type segment struct {
+	name    string
+	file    *os.File
+	size    int64
+	entries []*entry // that are in it; nil: one that no longer matters, or is elsewhere
+	live    int
+}
+
+// location is where an entry's frame is; segment nil: nowhere but in memory.
+type location struct {
+	segment *segment
+	at      int64
+	length  int // of the content
+	index   int // in segment.entries
+}
+
+const segmentSuffix = ".records"
+
+// openStore opens the folder and reads what is there.
+func openStore(dir string, limit int64, log *logrus.Entry) (s *store, err error) {
+	if err = os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	s = &store{dir: dir, limit: limit, log: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
+	}
+	if err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("%s is in use by another daemon: %w", dir, err)
+	}
+	numbers, err := s.numbers()
+	if err != nil {
+		return nil, err
+	}
+	byNumber := make(map[uint64]*entry)
+	next := uint64(1)
+	for _, n := range numbers {
+		if err = s.scan(n, byNumber); err != nil {
+			return nil, err
+		}
+		next = n + 1
+	}
+	for _, e := range byNumber {
+		s.found = append(s.found, e)
+	}
+	slices.SortFunc(s.found, func(a, b *entry) int { return int(int64(a.number - b.number)) })
+	if s.damaged > 0 {
+		log.WithField("octets", s.damaged).Warn("a part of the accounting records on disk is damaged and was left out; the end of the last one is after a crash")
+	}
+	return s, s.begin(next)
+}
+
+func segmentName(number uint64) string { return fmt.Sprintf("%016d%s", number, segmentSuffix) }
+
+// numbers lists the files that are there.
+func (s *store) numbers() ([]uint64, error) {
+	names, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint64
+	for _, entry := range names {
+		digits, ok := strings.CutSuffix(entry.Name(), segmentSuffix)
+		if n, err := strconv.ParseUint(digits, 10, 64); ok && err == nil && entry.Name() == segmentName(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// begin starts a new file.
+func (s *store) begin(number uint64) error {
+	name := filepath.Join(s.dir, segmentName(number))
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	s.files = append(s.files, &segment{name: name, file: file})
+	return nil
+}
+
+// scan reads one file. What is no frame is skipped up to the next one: a crash
+// leaves such a thing behind, and so does a full disk.
+func (s *store) scan(number uint64, byNumber map[uint64]*entry) error {
+	name := filepath.Join(s.dir, segmentName(number))
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	seg := &segment{name: name, file: file}
+	s.files = append(s.files, seg)
+	all, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	seg.size = int64(len(all))
+	s.size += seg.size
+	s.damaged += walk(all, func(f frame, at int) {
+		s.last = max(s.last, f.number)
+		e := byNumber[f.number]
+		if f.kind == frameTaken {
+			if e != nil {
+				e.taken = true
+			}
+			return
+		}
+		c, err := parseContent(f.content)
+		if err != nil {
+			s.damaged += uint64(len(f.content))
+			return
+		}
+		if e == nil {
+			e = &entry{number: f.number, kind: c.kind, group: c.group, id: c.id}
+			byNumber[f.number] = e
+		} else {
+			s.release(e)
+		}
+		e.taken = e.taken || f.kind == frameOpen
+		s.settle(e, seg, int64(at), len(f.content))
+	})
+	return nil
+}
+
+// walk calls f for each frame and returns how many octets were none.
+func walk(all []byte, f func(f frame, at int)) (damaged uint64) {
+	for at := 0; at < len(all); {
+		one, n, err := parseFrame(all[at:])
+		if err == nil {
+			f(one, at)
+			at += n
+			continue
+		}
+		next := bytes.Index(all[at+1:], []byte(frameMagic))
+		if next < 0 {
+			return damaged + uint64(len(all)-at)
+		}
+		damaged += uint64(next + 1)
+		at += next + 1
+	}
+	return damaged
+}
+
+// settle notes where an entry is.
+func (s *store) settle(e *entry, seg *segment, at int64, length int) {
+	e.where = location{segment: seg, at: at, length: length, index: len(seg.entries)}
+	seg.entries = append(seg.entries, e)
+	seg.live++
+	s.live += int64(frameHeader + length)
+}
+
+// release forgets where an entry is.
+func (s *store) release(e *entry) {
+	seg := e.where.segment
+	if seg == nil {
+		return
+	}
+	seg.entries[e.where.index] = nil
+	seg.live--
+	s.live -= int64(frameHeader + e.where.length)
+	e.where = location{}
+}
+
+func (s *store) current() *segment { return s.files[len(s.files)-1] }
+
+// put adds an entry to what flush writes.
+func (s *store) put(e *entry, kind frameType, content []byte) {
+	seg := s.current()
+	s.settle(e, seg, seg.size+int64(len(s.buffer)), len(content))
+	s.buffer = appendFrame(s.buffer, kind, e.number, content)
+	e.memory = content
+	s.fresh = append(s.fresh, e)
+}
+
+// taken adds to what flush writes that a record needs no sending.
+func (s *store) taken(number uint64) { s.buffer = appendFrame(s.buffer, frameTaken, number, nil) }
+
+// flush writes with one system call. If that fails, the entries stay in memory
+// and are sent all the same, and the error says how many of them there are.
+func (s *store) flush() error {
+	if len(s.buffer) == 0 {
+		return nil
+	}
+	seg := s.current()
+	n, err := seg.file.Write(s.buffer)
+	if err != nil && n > 0 {
+		// What is half there is skipped by who reads it, but then it is better gone.
+		if seg.file.Truncate(seg.size) == nil {
+			n = 0
+		}
+	}
+	s.size += int64(n)
+	for _, e := range s.fresh {
+		if err != nil {
+			s.release(e)
+		} else if e.where.segment != nil {
+			e.memory = nil
+		}
+	}
+	count := len(s.fresh)
+	seg.size += int64(n)
+	s.buffer, s.fresh = s.buffer[:0], s.fresh[:0]
+	if cap(s.buffer) > segmentSize {
+		s.buffer = nil
+	}
+	if err != nil {
+		return fmt.Errorf("%d accounting records are in memory only: %w", count, err)
+	}
+	if seg.size >= segmentSize {
+		return s.begin(s.number(seg) + 1)
+	}
+	return nil
+}
+
+func (s *store) number(seg *segment) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimSuffix(filepath.Base(seg.name), segmentSuffix), 10, 64)
+	return n
+}
+
+// content reads what an entry says.
+func (s *store) content(e *entry) (content, error) {
+	b := e.memory
+	if b == nil {
+		whole := make([]byte, frameHeader+e.where.length)
+		if e.where.segment == nil {
+			return content{}, errFrame
+		}
+		if _, err := e.where.segment.file.ReadAt(whole, e.where.at); err != nil {
+			return content{}, err
+		}
+		f, _, err := parseFrame(whole)
+		if err != nil || f.number != e.number {
+			return content{}, errFrame
+		}
+		b = f.content
+	}
+	return parseContent(b)
+}
+
+// clean removes files that no longer matter. Where more than half of what there
+// is does not, it first copies the rest of the oldest file to the newest; one
+// file for each call.
+func (s *store) clean() error {
+	if oldest := s.files[0]; oldest != s.current() && oldest.live > 0 && s.size > storeSlack && s.live < s.size/2 {
+		if err := s.empty(oldest); err != nil {
+			return err
+		}
+	}
+	for oldest := s.files[0]; oldest != s.current() && oldest.live == 0; oldest = s.files[0] {
+		s.size -= oldest.size
+		s.files = s.files[1:]
+		oldest.file.Close()
+		if err := os.Remove(oldest.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty copies what matters in a file to the newest one. If that fails, all is
+// as it was.
+func (s *store) empty(seg *segment) error {
+	moved := make(map[*entry]location)
+	for _, e := range slices.Clone(seg.entries) {
+		if e == nil {
+			continue
+		}
+		was := e.where
+		whole := make([]byte, frameHeader+was.length)
+		if _, err := seg.file.ReadAt(whole, was.at); err != nil {
+			s.damaged += uint64(len(whole))
+			s.release(e)
+			continue
+		}
+		kind := frameRecord
+		if e.taken {
+			kind = frameOpen
+		}
+		s.release(e)
+		s.put(e, kind, whole[frameHeader:])
+		moved[e] = was
+	}
+	err := s.flush()
+	for e, was := range moved {
+		if e.where.segment == nil {
+			e.where, e.memory = was, nil
+			seg.entries[was.index] = e
+			seg.live++
+			s.live += int64(frameHeader + was.length)
+		}
+	}
+	return err
+}
+
+// The fullness at which records are not taken any more: interim records first.
+// Files hold at most twice of what matters.
+func (s *store) tight() bool  { return s.live > s.limit/4 }
+func (s *store) scarce() bool { return s.live > s.limit/8*3 }
+func (s *store) full() bool   { return s.live > s.limit/2 }
+
+func (s *store) close() (e error) {
+	for _, seg := range s.files {
+		e = errors.Join(e, seg.file.Close())
+	}
+	if s.lock != nil {
+		e = errors.Join(e, s.lock.Close())
+	}
+	return e
+}
