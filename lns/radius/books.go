@@ -262,6 +262,8 @@ func (b *books) enlist(e *entry) {
 		if len(c.queue) == 1 {
 			a.ready.pushBack(c)
 		}
+	} else if c.last != e {
+		b.release(e)
 	}
 	b.tidy(c)
 }
@@ -297,6 +299,7 @@ func (b *books) release(e *entry) {
 	if e.memory != nil && e.where.segment == nil && b.inMemory > 0 {
 		b.inMemory--
 	}
+	e.memory = nil
 	b.store.release(e)
 }
 
@@ -327,7 +330,7 @@ func (b *books) flush() {
 	err := b.store.flush()
 	if err != nil {
 		for _, e := range waiting {
-			if e.where.segment == nil {
+			if e.where.segment == nil && e.memory != nil {
 				failed++
 			}
 		}
