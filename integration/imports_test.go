@@ -179,7 +179,8 @@ func TestViolationsAreSeen(t *testing.T) {
 		{"adit/lac/pppoe", "adit/lac", true, true},
 		{"adit/cmd/adit", "adit/lac", true, true},
 		{"adit/cmd/adit", "adit/integration/scenario", false, true},
-		{"adit/cmd/adit", "adit/integration/lab", false, false},
+		{"adit/cmd/adit", "adit/integration/lab", false, true},
+		{"adit/cmd/adit", "adit/integration/gate", false, false},
 		{"adit/integration/scenario", "adit/internal/control", true, true},
 		{"adit/protocol", "errors", false, false}, // no layer, though it begins like one
 		{"adit/newfolder", "errors", false, false},
