@@ -83,6 +83,9 @@ type DHCPOptions struct {
 	// Interface is the one that it serves; a subnet for clients on its link needs
 	// an address there.
 	Interface string
+	// Address is the one of the interface that Kea serves; the zero Addr: all, but
+	// then a client's unicast messages may miss it.
+	Address netip.Addr
 	// Subnets that it serves; one without First has no addresses to give. ISCDHCP
 	// has to be told also what its interface is in.
 	Subnets []DHCPSubnet
@@ -234,8 +237,12 @@ func (o *DHCPOptions) keaDocument(leases string) (string, error) {
 		}
 		subnets = append(subnets, subnet)
 	}
+	iface := o.Interface
+	if o.Address.IsValid() {
+		iface += "/" + o.Address.String()
+	}
 	text, err := json.MarshalIndent(object{"Dhcp4": object{
-		"interfaces-config": object{"interfaces": []string{o.Interface}, "dhcp-socket-type": "raw"},
+		"interfaces-config": object{"interfaces": []string{iface}, "dhcp-socket-type": "raw"},
 		// Nothing is written anew while a test reads it.
 		"lease-database": object{"type": "memfile", "persist": true, "name": leases, "lfc-interval": 0},
 		"authoritative":  true,

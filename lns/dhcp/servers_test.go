@@ -54,6 +54,11 @@ func newSite(t *testing.T, kind scenario.DHCPKind) *site {
 		Kind: kind, Trees: trees, Interface: link.Interface, Subnets: []scenario.DHCPSubnet{relayed, direct},
 		Lease: 2 * time.Minute, Renew: time.Minute, DNS: ourDNS, Domain: ourName, Dir: t.TempDir(),
 	}
+	if kind == scenario.Kea {
+		s.opts.Address = direct.Router
+		s.net.A.Route(t, netip.PrefixFrom(direct.Router, 32), s.net.AddrB())
+		s.groups["relay"].Servers = []netip.Addr{direct.Router}
+	}
 	if kind == scenario.ISCDHCP {
 		s.opts.Subnets = append(s.opts.Subnets, scenario.DHCPSubnet{Prefix: netip.PrefixFrom(link.IPv4, 30).Masked(), OnLink: true})
 	}
