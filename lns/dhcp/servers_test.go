@@ -2,13 +2,18 @@ package dhcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"adit/integration/scenario"
 	"adit/internal/config"
@@ -42,7 +47,7 @@ type site struct {
 	opts   scenario.DHCPOptions
 }
 
-func newSite(t *testing.T, kind scenario.DHCPKind) *site {
+func newSite(t testing.TB, kind scenario.DHCPKind) *site {
 	t.Helper()
 	trees, err := scenario.UnpackDHCP(t.Context(), os.Stderr, kind)
 	if err != nil {
@@ -65,7 +70,7 @@ func newSite(t *testing.T, kind scenario.DHCPKind) *site {
 	return s
 }
 
-func newBareSite(t *testing.T) *site {
+func newBareSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{}
 	if scenario.InLab() {
@@ -87,7 +92,7 @@ func newBareSite(t *testing.T) *site {
 	return s
 }
 
-func (s *site) client(t *testing.T) *Client {
+func (s *site) client(t testing.TB) *Client {
 	t.Helper()
 	var c *Client
 	if err := s.net.A.Do(func() (err error) {
@@ -385,5 +390,114 @@ func TestAccessLine(t *testing.T) {
 	group.Option82 = false
 	if l = newLease(group, Request{Line: line}, Events{}); l.agent.option() != nil {
 		t.Error("Option 82 without the wish for it")
+	}
+}
+
+// TestSockets: what stands in the way of a socket is said, and another program
+// with the port on all addresses does not.
+func TestSockets(t *testing.T) {
+	s := newBareSite(t)
+	open := func(group *config.DHCP) error {
+		return s.net.A.Do(func() error {
+			c, err := New(map[string]*config.DHCP{"g": group}, nil)
+			if err != nil {
+				return err
+			}
+			return c.Close(context.Background())
+		})
+	}
+	elsewhere := *s.groups["relay"]
+	elsewhere.Relay = netip.MustParseAddr("192.0.2.77")
+	if err := open(&elsewhere); !errors.Is(err, ErrNotOurs) {
+		t.Errorf("an address of nobody: %v", err)
+	}
+	if err := open(&config.DHCP{Mode: config.DHCPClient, Interface: "eth99"}); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("an interface that is not there: %v", err)
+	}
+	shared := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	}}
+	for address, want := range map[string]error{"0.0.0.0:67": nil, giaddr.String() + ":67": ErrPortTaken} {
+		var other net.PacketConn
+		if err := s.net.A.Do(func() (err error) {
+			other, err = shared.ListenPacket(t.Context(), "udp4", address)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(s.groups["relay"]); !errors.Is(err, want) {
+			t.Errorf("beside a socket of %s: %v, want %v", address, err, want)
+		}
+		other.Close()
+	}
+}
+
+// TestInterfaceReturns: the socket of an interface that went down is opened again.
+func TestInterfaceReturns(t *testing.T) {
+	s := newBareSite(t)
+	group := s.groups["client"]
+	var c *Client
+	if err := s.net.A.Do(func() (err error) {
+		c, err = newClient(map[string]*config.DHCP{"client": group}, nil, func(w way) (l link, err error) {
+			err = s.net.A.Do(func() error { l, err = openLink(w); return err })
+			return l, err
+		})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.port(wayOf(group))
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := func() link {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.link
+	}
+	first := current()
+	s.net.A.MustRun(t, "ip", "link", "set", group.Interface, "down")
+	s.net.A.MustRun(t, "ip", "link", "set", group.Interface, "up")
+	scenario.WaitFor(t, 10*time.Second, "another socket", func() bool { l := current(); return l != nil && l != first })
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkAcquire is logins against a server: leases acquired and released, 200
+// at a time.
+func BenchmarkAcquire(b *testing.B) {
+	for _, kind := range allKinds {
+		b.Run(kind.String(), func(b *testing.B) {
+			s := newSite(b, kind)
+			scenario.DHCPD(b, s.net.B, s.opts)
+			c := s.client(b)
+			done, room := make(chan error, 200), 200
+			finish := func() {
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+				room++
+			}
+			b.ResetTimer()
+			for i := range b.N {
+				if room == 0 {
+					finish()
+				}
+				room--
+				var h *Handle
+				ready := make(chan struct{})
+				h = c.Acquire(s.groups["relay"], Request{Key: fmt.Sprint("user", i%2000)}, Events{Acquired: func(_ Lease, err error) {
+					<-ready
+					h.Release()
+					done <- err
+				}})
+				close(ready)
+			}
+			for room < 200 {
+				finish()
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "leases/s")
+		})
 	}
 }
