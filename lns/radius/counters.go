@@ -101,10 +101,10 @@ func (c *counters) read() Counters {
 	}
 }
 
-// Counts are the counters of all servers together, and those of the accounting
-// records.
+// Counts are the counters of all servers together, also before the first of them
+// was asked, and those of the accounting records.
 func (c *Client) Counts() map[string]uint64 {
-	all := make(map[string]uint64)
+	all := new(Counters).named()
 	for _, s := range c.Servers() {
 		for name, n := range s.named() {
 			all[name] += n
