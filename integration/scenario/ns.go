@@ -49,6 +49,18 @@ func newNS(t TB, name, label string) *NS {
 	return ns
 }
 
+// Here is the namespace that the test is in, for what needs no other: servers on
+// the loopback. It is not removed.
+func Here(t TB) *NS {
+	t.Helper()
+	file, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return &NS{Name: "here", Label: "h", file: file, self: file}
+}
+
 func (ns *NS) String() string { return ns.Name }
 
 // remove ends every process in the namespace and the namespace itself.
