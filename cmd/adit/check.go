@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"adit/internal/config"
+	"adit/internal/control"
 )
 
 func checkCommand(f *flags) *cobra.Command {
@@ -46,23 +47,15 @@ func checkText(w io.Writer, cfg *config.Config) error {
 	return err
 }
 
-// problem is an error or a warning in the JSON of adit check.
-type problem struct {
-	File string `json:"file"`
-	Line int    `json:"line,omitempty"`
-	Key  string `json:"key,omitempty"`
-	Text string `json:"text"`
-}
-
 type checkResult struct {
-	File     string    `json:"file"`
-	Good     bool      `json:"good"`
-	Errors   []problem `json:"errors"`
-	Warnings []problem `json:"warnings"`
+	File     string            `json:"file"`
+	Good     bool              `json:"good"`
+	Errors   []control.Problem `json:"errors"`
+	Warnings []control.Problem `json:"warnings"`
 }
 
 func checkJSON(w io.Writer, path string, cfg *config.Config, loadErr error) error {
-	result := checkResult{File: path, Good: loadErr == nil, Errors: []problem{}, Warnings: []problem{}}
+	result := checkResult{File: path, Good: loadErr == nil, Errors: []control.Problem{}, Warnings: []control.Problem{}}
 	var errs config.Errors
 	if errors.As(loadErr, &errs) {
 		result.Errors = problems(errs)
@@ -79,10 +72,10 @@ func checkJSON(w io.Writer, path string, cfg *config.Config, loadErr error) erro
 	return nil
 }
 
-func problems(errs config.Errors) []problem {
-	list := make([]problem, len(errs))
+func problems(errs config.Errors) []control.Problem {
+	list := make([]control.Problem, len(errs))
 	for i, e := range errs {
-		list[i] = problem{e.File, e.Line, e.Key, e.Text}
+		list[i] = control.Problem{File: e.File, Line: e.Line, Key: e.Key, Text: e.Text}
 	}
 	return list
 }

@@ -59,6 +59,15 @@ func (d cannedDaemon) Status(context.Context) (control.Status, error) {
 	s.Tunnels = control.Counts{Up: 2, SettingUp: 1, Limit: 4096}
 	s.Sessions = control.Counts{Up: 2, Closing: 1, Limit: 65535}
 	s.Counters = map[string]uint64{"drop_unknown_tunnel": 12, "drop_short": 0, "sccrq_refused": 3}
+	s.LocalUsers, s.DHCP = 12, &control.DHCP{Leases: 7}
+	s.Accounting = &control.Accounting{Backlog: 41, OpenSessions: 1, DiskOctets: 90000}
+	s.Pools = []control.Pool{{Name: "homes", Size: 1 << 16, InUse: 1200, Resting: 31, Quarantined: 2}, {Name: "v6\x1b", Size: 1 << 63}}
+	s.RADIUSServers = []control.RADIUSServer{
+		{Name: "aaa1", Service: control.ServiceAuthentication, Address: netip.MustParseAddrPort("192.0.2.7:1812"), Alive: true, Pending: 3, Requests: 90, Timeouts: 1},
+		{Name: "aaa1", Service: control.ServiceAccounting, Address: netip.MustParseAddrPort("192.0.2.7:1813"), DeadUntil: now.Add(61 * time.Second), Waiting: 2, Requests: 5, Timeouts: 5},
+		{Name: "aaa2", Service: control.ServiceAuthentication, Address: netip.MustParseAddrPort("[2001:db8::7]:1812"), Alive: true},
+		{Name: "aaa2", Service: control.ServiceAccounting, Address: netip.MustParseAddrPort("[2001:db8::7]:1813"), DeadUntil: ago(time.Second), Requests: 2},
+	}
 	s.Planes = []control.Plane{
 		{Profile: "default", PPP: "pppd", DataPlane: "kernel", Reason: "l2tp_ppp can be opened"},
 		{Profile: "test", PPP: "discard", DataPlane: "userspace", Reason: "the profile says so"},
@@ -105,6 +114,15 @@ func builtinSessions() []control.Session {
 		{ID: 4, PeerID: 8, Tunnel: 4711, TunnelPeer: "pop-berlin", Role: "lns", State: "up", Phase: "authenticate", Since: ago(time.Second),
 			Bridge: "builtin/tun"},
 	}
+}
+
+func (d cannedDaemon) Reload(context.Context) (control.Reloaded, error) {
+	if d.empty {
+		return control.Reloaded{}, &control.Error{Message: "the configuration has 2 errors; nothing has changed", Problems: []control.Problem{
+			{File: "/etc/a.toml", Line: 7, Key: "users[0].name", Text: "is missing"}, {File: "/etc/b", Text: "is a folder"}}}
+	}
+	return control.Reloaded{Applied: []string{"hooks", "users"}, NeedsRestart: []string{"listen", "pools.homes"},
+		Users: control.UsersChange{Total: 12, Added: 3, Removed: 1}, Warnings: []control.Problem{{File: "/etc/a.toml", Line: 9, Text: "looks odd"}}}, nil
 }
 
 func (d cannedDaemon) Disconnect(_ context.Context, sel control.Selector) (control.Disconnected, error) {
@@ -165,7 +183,7 @@ func TestTables(t *testing.T) {
 	golden(t, "sessions-builtin.txt", out.String())
 	out.Reset()
 	status, _ := cannedDaemon{}.Status(t.Context())
-	if err := showStatus(&out, status); err != nil {
+	if err := showStatus(&out, status, now); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "status.txt", out.String())
@@ -187,6 +205,11 @@ func TestAsking(t *testing.T) {
 		{[]string{"disconnect", "all", "--socket", full}, 0, "closing 2 tunnels and 1200 sessions\n"},
 		{[]string{"disconnect", "session", "4711/1", "--socket", full}, 0, "closing 0 tunnels and 1 session\n"},
 		{[]string{"disconnect", "peer", "x", "--socket", empty}, 1, "adit: peer \"x\": not found\n"},
+		{[]string{"disconnect", "user", "alice", "--socket", empty}, 1, "adit: user \"alice\": not found\n"},
+		{[]string{"disconnect", "user", "", "--socket", full}, 2, "nothing is selected"},
+		{[]string{"reload", "--socket", full}, 0, "warning: /etc/a.toml:9: looks odd\napplied: hooks, users (3 added, 1 removed, 0 changed; 12 now); needs a restart: listen, pools.homes\n"},
+		{[]string{"reload", "--socket", empty}, 2, "/etc/a.toml:7: users[0].name: is missing\n/etc/b: is a folder\nadit: the configuration has 2 errors; nothing has changed\n"},
+		{[]string{"reload", "now", "--socket", full}, 2, "takes no argument"},
 		{[]string{"disconnect", "tunnel", "0", "--socket", full}, 2, "not an ID"},
 		{[]string{"disconnect", "tunnel", "65536", "--socket", full}, 2, "not an ID"},
 		{[]string{"disconnect", "session", "1", "--socket", full}, 2, "TUNNEL/ID"},
@@ -221,6 +244,7 @@ func TestJSON(t *testing.T) {
 		"status":         must(cannedDaemon{}.Status(t.Context())),
 		"tunnels":        nil,
 		"sessions":       nil,
+		"reload":         must(cannedDaemon{}.Reload(t.Context())),
 		"disconnect all": control.Disconnected{Tunnels: 2, Sessions: 1200},
 	} {
 		status, stdout, stderr := adit(t, append(strings.Fields(command), "--json", "--socket", socket)...)
@@ -247,6 +271,11 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	empty := serve(t, cannedDaemon{empty: true})
+	var wrong control.Error
+	status, stdout, stderr := adit(t, "reload", "--json", "--socket", empty)
+	if err := json.Unmarshal([]byte(stdout), &wrong); err != nil || status != exitUsage || stderr != "" || len(wrong.Problems) != 2 || wrong.Problems[0].Line != 7 {
+		t.Errorf("reload of a wrong configuration: %d %q %q (%v)", status, stdout, stderr, err)
+	}
 	if _, stdout, _ := adit(t, "sessions", "--json", "--socket", empty); stdout != "[]\n" {
 		t.Errorf("no sessions are %q", stdout)
 	}
@@ -393,7 +422,7 @@ func TestHelp(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Errorf("%d %q", status, stderr)
 	}
-	for _, command := range []string{"run", "check", "status", "tunnels", "sessions", "disconnect", "version"} {
+	for _, command := range []string{"run", "check", "status", "tunnels", "sessions", "disconnect", "reload", "version"} {
 		if !strings.Contains(stdout, "\n  "+command+" ") {
 			t.Errorf("the help has no %s", command)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"time"
 
@@ -23,8 +24,10 @@ import (
 // for the peers to acknowledge our StopCCNs.
 const goodbye = 5 * time.Second
 
-// runDaemon runs adit until ctx ends, and then ends every tunnel and pppd.
-func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Entry) error {
+// runDaemon runs adit until ctx ends, and then ends every tunnel and pppd. With
+// each of hangups, and when it is asked to, it has load read the configuration
+// again.
+func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), hangups <-chan os.Signal, log *logrus.Entry) error {
 	planes := engine.ProbePlanes(cfg.PPPD.Path)
 	choices, err := choosePlanes(cfg, planes, log)
 	if err != nil {
@@ -38,8 +41,8 @@ func runDaemon(ctx context.Context, cfg *config.Config, log *logrus.Entry) error
 	if err != nil {
 		return errors.Join(err, role.Close(ctx))
 	}
-	d := &daemon{cfg: cfg, engine: e, planes: planes, lns: role, choices: choices, started: time.Now()}
-	err = d.serve(ctx, log)
+	d := &daemon{cfg: cfg, engine: e, planes: planes, lns: role, choices: choices, started: time.Now(), reloader: newReloader(cfg, load, log)}
+	err = d.serve(ctx, hangups, log)
 	log.Info("shutting down")
 	bound, cancel := context.WithTimeout(context.Background(), cfg.PPPD.StopTimeout+goodbye)
 	defer cancel()
@@ -77,7 +80,7 @@ func newEngine(cfg *config.Config, role *lns.Role, log *logrus.Entry) (*engine.E
 
 // serve opens the TUN and the sockets, begins to dial, and answers the control
 // socket.
-func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
+func (d *daemon) serve(ctx context.Context, hangups <-chan os.Signal, log *logrus.Entry) error {
 	if tun := d.tun(); tun != nil {
 		if err := d.engine.OpenTUN(*tun); err != nil {
 			return err
@@ -93,6 +96,7 @@ func (d *daemon) serve(ctx context.Context, log *logrus.Entry) error {
 	complaints := log.WriterLevel(logrus.WarnLevel)
 	defer complaints.Close()
 	lac.Start(ctx, d.cfg, d.engine, d.planes, d.lns, log)
+	go d.reloadBy(ctx, hangups)
 	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
 	return control.NewServer(d, complaints).Serve(ctx, socket)
 }

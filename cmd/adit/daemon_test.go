@@ -22,6 +22,8 @@ import (
 // process is a daemon in this process, with its log and its control socket.
 type process struct {
 	log    *entries
+	path   string // of its configuration
+	hangup chan os.Signal
 	client *control.Client
 	stop   context.CancelFunc
 	ended  chan error
@@ -66,13 +68,14 @@ func run(t *testing.T, name, document string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{log: new(entries), client: control.NewClient(socket), ended: make(chan error, 1)}
+	p := &process{log: new(entries), path: path, hangup: make(chan os.Signal, 1), client: control.NewClient(socket), ended: make(chan error, 1)}
 	logger := logrus.New()
 	logger.SetOutput(p.log)
 	logger.SetFormatter(&logrus.JSONFormatter{})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
-	go func() { p.ended <- runDaemon(ctx, cfg, logrus.NewEntry(logger)) }()
+	load := func() (*config.Config, error) { return config.Load(path) }
+	go func() { p.ended <- runDaemon(ctx, cfg, load, p.hangup, logrus.NewEntry(logger)) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -205,7 +208,7 @@ func TestPortInUseEndsTheDaemon(t *testing.T) {
 	}
 	quiet := logrus.New()
 	quiet.SetLevel(logrus.PanicLevel)
-	err = runDaemon(t.Context(), cfg, logrus.NewEntry(quiet))
+	err = runDaemon(t.Context(), cfg, nil, nil, logrus.NewEntry(quiet))
 	if err == nil || !strings.Contains(err.Error(), "another program holds UDP port") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}

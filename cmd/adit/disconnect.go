@@ -16,15 +16,16 @@ import (
 func disconnectCommand(f *flags) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use:   "disconnect {tunnel ID | session TUNNEL/ID | peer NAME | all}",
+		Use:   "disconnect {tunnel ID | session TUNNEL/ID | peer NAME | user NAME | all}",
 		Short: "Close sessions or tunnels",
 		Long: `Close one session (with a CDN), one tunnel (with a StopCCN), every tunnel of a
-peer that the configuration names, or all. A tunnel of [[lac.tunnels]] is
-dialled again after its retry time. The exit status is 1 if there is nothing of
+peer that the configuration names, every session of a user, or all. A tunnel of
+[[lac.tunnels]] is dialled again after its retry time. The exit status is 1 if there is nothing of
 that name or number.`,
 		Example: `  adit disconnect tunnel 4711
   adit disconnect session 4711/12 --reason maintenance
   adit disconnect peer branch-office
+  adit disconnect user alice
   adit disconnect all`,
 	}
 	c.Flags().StringVar(&reason, "reason", "", "`text` for the peer and the log")
@@ -57,7 +58,7 @@ func parseSelector(args []string) (control.Selector, error) {
 		return sel, nil
 	}
 	if len(args) != 2 {
-		return sel, errors.New("say one of: tunnel ID, session TUNNEL/ID, peer NAME, all")
+		return sel, errors.New("say one of: tunnel ID, session TUNNEL/ID, peer NAME, user NAME, all")
 	}
 	what, which := args[0], args[1]
 	var err error
@@ -74,8 +75,10 @@ func parseSelector(args []string) (control.Selector, error) {
 		}
 	case "peer":
 		sel.Peer = which
+	case "user":
+		sel.User = which
 	default:
-		err = fmt.Errorf("%q cannot be disconnected; say one of: tunnel, session, peer, all", what)
+		err = fmt.Errorf("%q cannot be disconnected; say one of: tunnel, session, peer, user, all", what)
 	}
 	return sel, err
 }

@@ -21,21 +21,10 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
-}
-
-// endSignals are those that end a command in good order. A closed terminal sends
-// SIGHUP, and by default it would end the daemon without a word to anybody; who
-// started adit by nohup wants it ignored.
-func endSignals() []os.Signal {
-	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		all = append(all, syscall.SIGHUP)
-	}
-	return all
 }
 
 // execute runs one command line and returns the exit status.
@@ -44,6 +33,17 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(append([]string{}, args...)) // nil would mean the process's own
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	stop := func() {}
+	defer func() { stop() }()
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
+		// A closed terminal sends SIGHUP: it ends a command in good order, all but
+		// the daemon. Who uses nohup wants it ignored.
+		if c.Name() != runName && !signal.Ignored(syscall.SIGHUP) {
+			hctx, cancel := signal.NotifyContext(c.Context(), syscall.SIGHUP)
+			stop = cancel
+			c.SetContext(hctx)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -86,6 +86,6 @@ func newRoot() *cobra.Command {
 	})
 	f.add(root.PersistentFlags())
 	root.AddCommand(runCommand(f), checkCommand(f), statusCommand(f), tunnelsCommand(f),
-		sessionsCommand(f), disconnectCommand(f), demoCommand(f), versionCommand(f))
+		sessionsCommand(f), disconnectCommand(f), reloadCommand(f), demoCommand(f), versionCommand(f))
 	return root
 }

@@ -42,7 +42,7 @@ func TestSignals(t *testing.T) {
 	}{
 		{[]syscall.Signal{syscall.SIGTERM}, ""},
 		{[]syscall.Signal{syscall.SIGINT}, ""},
-		{[]syscall.Signal{syscall.SIGHUP}, ""},
+		{[]syscall.Signal{syscall.SIGHUP, syscall.SIGTERM}, ""},
 		{[]syscall.Signal{syscall.SIGTERM, syscall.SIGTERM}, dialMute(t)},
 	} {
 		t.Run(fmt.Sprint(test.signals), func(t *testing.T) {

@@ -14,16 +14,21 @@ import (
 	"adit/internal/config"
 )
 
+// runName is the command that is the daemon.
+const runName = "run"
+
 func runCommand(f *flags) *cobra.Command {
 	return &cobra.Command{
-		Use:   "run",
+		Use:   runName,
 		Short: "Run the daemon in the foreground",
-		Long: `Run the daemon in the foreground until SIGTERM, SIGINT or SIGHUP. The log goes to
-standard error, in the format and from the level that [log] in the
-configuration says; --json asks for JSON whatever it says. --socket stands in
-for control.socket.`,
+		Long: `Run the daemon in the foreground until SIGTERM or SIGINT. SIGHUP has it read its
+configuration again, like adit reload. The log goes to standard error, in the
+format and from the level that [log] in the configuration says; --json asks for
+JSON whatever it says. --socket stands in for control.socket.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			hangups, stop := hangups()
+			defer stop()
 			cfg, err := loadConfig(f, c.ErrOrStderr())
 			if err != nil {
 				return err
@@ -36,18 +41,37 @@ for control.socket.`,
 			for _, w := range cfg.Warnings {
 				log.Warn(w.Error())
 			}
-			return runDaemon(c.Context(), cfg, log)
+			return runDaemon(c.Context(), cfg, f.load, hangups, log)
 		},
 	}
 }
 
-// loadConfig loads the configuration with what the flags change in it. Its
+// hangups are the SIGHUPs that have the configuration read again. Who started adit
+// by nohup wants them ignored.
+func hangups() (signals <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1) // several at one time are one
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(c, syscall.SIGHUP)
+	}
+	return c, func() { signal.Stop(c) }
+}
+
+// loadConfig is load for a command that ends if that fails. The
 // errors are on stderr already, one on each line.
 func loadConfig(f *flags, stderr io.Writer) (*config.Config, error) {
-	cfg, err := config.Load(f.config)
+	cfg, err := f.load()
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return nil, errors.Join(err, &saidError{exitUsage})
+	}
+	return cfg, nil
+}
+
+// load loads the configuration with what the flags change in it.
+func (f *flags) load() (*config.Config, error) {
+	cfg, err := config.Load(f.config)
+	if err != nil {
+		return nil, err
 	}
 	if f.socket != "" {
 		cfg.Control.Socket = f.socket
@@ -58,17 +82,22 @@ func loadConfig(f *flags, stderr io.Writer) (*config.Config, error) {
 	return cfg, nil
 }
 
-// newLog makes the daemon's log.
-func newLog(cfg config.Log, w io.Writer) *logrus.Entry {
-	logger := logrus.New()
-	logger.SetOutput(w)
-	logger.SetLevel(map[config.LogLevel]logrus.Level{
+// levelOf is a level of the configuration.
+func levelOf(l config.LogLevel) logrus.Level {
+	return map[config.LogLevel]logrus.Level{
 		config.LogError:   logrus.ErrorLevel,
 		config.LogWarning: logrus.WarnLevel,
 		config.LogInfo:    logrus.InfoLevel,
 		config.LogDebug:   logrus.DebugLevel,
 		config.LogTrace:   logrus.TraceLevel,
-	}[cfg.Level])
+	}[l]
+}
+
+// newLog makes the daemon's log.
+func newLog(cfg config.Log, w io.Writer) *logrus.Entry {
+	logger := logrus.New()
+	logger.SetOutput(w)
+	logger.SetLevel(levelOf(cfg.Level))
 	if cfg.Format == config.LogJSON {
 		logger.SetFormatter(&logrus.JSONFormatter{})
 	} else {

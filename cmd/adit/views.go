@@ -24,6 +24,7 @@ type daemon struct {
 	lns     *lns.Role
 	choices map[*config.Profile]engine.Choice // of the profiles in use
 	started time.Time
+	*reloader
 }
 
 // Status is control.Daemon.
@@ -40,6 +41,7 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 		Sessions: control.Counts{Limit: d.cfg.Limits.Sessions},
 	}
 	maps.Copy(s.Counters, d.lns.Counts())
+	d.subscribers(&s)
 	for _, l := range d.engine.Listeners() {
 		s.Listeners = append(s.Listeners, l.String())
 	}
@@ -112,7 +114,9 @@ func (d *daemon) Sessions(ctx context.Context) ([]control.Session, error) {
 	}
 	all := make([]control.Session, 0, len(snap.Calls))
 	for _, c := range snap.Calls {
-		all = append(all, sessionView(c))
+		v := sessionView(c)
+		admitted(&v, lns.View(c.Session))
+		all = append(all, v)
 	}
 	return all, nil
 }
@@ -197,12 +201,14 @@ func drops(s pppbridge.Stats) map[string]uint64 {
 func (d *daemon) Disconnect(ctx context.Context, sel control.Selector) (control.Disconnected, error) {
 	message := disconnectMessage(sel.Reason)
 	if sel.Session != 0 {
-		found, err := d.engine.CloseCall(ctx, sel.Tunnel, sel.Session, tunnel.Cause{
-			Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative, Message: message}})
+		found, err := d.engine.CloseCall(ctx, sel.Tunnel, sel.Session, administrative(message))
 		if err == nil && !found {
 			err = fmt.Errorf("%v: %w", sel, control.ErrNotFound)
 		}
 		return control.Disconnected{Sessions: 1}, err
+	}
+	if sel.User != "" {
+		return d.disconnectUser(ctx, sel)
 	}
 	tunnels, calls, err := d.engine.StopTunnels(ctx, func(t engine.TunnelInfo) bool {
 		return sel.All || sel.Peer != "" && t.Name == sel.Peer || sel.Tunnel != 0 && t.ID == sel.Tunnel

@@ -66,6 +66,12 @@ func (c *Client) Disconnect(ctx context.Context, sel Selector) (Disconnected, er
 	return ask[Disconnected](ctx, c, http.MethodPost, "/v1/disconnect", sel)
 }
 
+// Reload has the configuration read again. Where it is wrong, the error is an
+// *Error with Problems, and nothing has changed.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	return ask[Reloaded](ctx, c, http.MethodPost, "/v1/reload", nil)
+}
+
 func ask[T any](ctx context.Context, c *Client, method, path string, question any) (T, error) {
 	var view T
 	var body io.Reader

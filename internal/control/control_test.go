@@ -26,6 +26,7 @@ type fakeDaemon struct {
 	tunnels  []Tunnel
 	sessions []Session
 	selected []Selector
+	reloaded Reloaded
 	err      error
 	wait     bool // until the context ends
 	panics   bool
@@ -50,6 +51,9 @@ func (d *fakeDaemon) Tunnels(ctx context.Context) ([]Tunnel, error) {
 }
 func (d *fakeDaemon) Sessions(ctx context.Context) ([]Session, error) {
 	return d.sessions, d.answer(ctx)
+}
+func (d *fakeDaemon) Reload(ctx context.Context) (Reloaded, error) {
+	return d.reloaded, d.answer(ctx)
 }
 func (d *fakeDaemon) Disconnect(ctx context.Context, sel Selector) (Disconnected, error) {
 	d.selected = append(d.selected, sel)
@@ -91,7 +95,9 @@ func TestViewsPassThrough(t *testing.T) {
 	d := &fakeDaemon{
 		status: Status{Version: "v1", HostName: "lns", Started: then, UptimeSeconds: 61, Listeners: []string{"[::]:1701"},
 			Tunnels: Counts{1, 2, 3, 4}, Sessions: Counts{5, 6, 7, 8}, Counters: map[string]uint64{"drop_short": 1 << 63},
-			Planes: []Plane{{"default", "pppd", "kernel", "l2tp_ppp can be opened"}}},
+			Planes:     []Plane{{"default", "pppd", "kernel", "l2tp_ppp can be opened"}},
+			LocalUsers: 1, Pools: []Pool{{"p", 1 << 63, 2, 3, 4}}, Accounting: &Accounting{1, 2, 3}, DHCP: &DHCP{4},
+			RADIUSServers: []RADIUSServer{{"s", ServiceAccounting, netip.MustParseAddrPort("192.0.2.1:1813"), true, then, 1, 2, 3, 4}}},
 		tunnels: []Tunnel{
 			{ID: 9, Peer: "b"}, {ID: 8, Peer: "b"},
 			{ID: 65535, PeerID: 1, Peer: "a", PeerAddress: netip.MustParseAddrPort("192.0.2.1:1701"),
@@ -104,7 +110,11 @@ func TestViewsPassThrough(t *testing.T) {
 			{ID: 3, PeerID: 4, Tunnel: 5, TunnelPeer: "B", Name: "n", Profile: "p", Direction: "incoming", Role: "lns",
 				State: "established", Since: then, Bridge: "pppd/kernel", Interface: "ppp0", PPPDPID: 99,
 				LocalAddress: netip.MustParseAddr("10.0.0.1"), RemoteAddress: netip.MustParseAddr("10.0.0.2"),
-				Phase: "network", User: "alice",
+				Phase: "network", User: "alice", AcctSessionID: "m1-000001", ServiceProfile: "gold", AuthMethod: "radius", Leased: true,
+				IPv6Prefixes:      []netip.Prefix{netip.MustParsePrefix("2001:db8:0:1::/64")},
+				DelegatedPrefixes: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")},
+				IPv6Address:       netip.MustParseAddr("2001:db8:0:1::2"), NetworkSince: then, Ends: then,
+				FilterIDs: []string{"f"}, Rates: []string{"up=1"},
 				LocalIPv6: netip.MustParseAddr("fe80::1"), RemoteIPv6: netip.MustParseAddr("fe80::2"),
 				Routes:       []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/48"), netip.MustParsePrefix("192.0.2.0/24")},
 				CalledNumber: "1", CallingNumber: "2", Traffic: Traffic{1, 2, 3, 4, 5, 6},
@@ -120,7 +130,7 @@ func TestViewsPassThrough(t *testing.T) {
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	}
 	status, err := c.Status(t.Context())
-	if diff := cmp.Diff(d.status, status); err != nil || diff != "" {
+	if diff := cmp.Diff(d.status, status, addrs); err != nil || diff != "" {
 		t.Errorf("status: %v\n%s", err, diff)
 	}
 	tunnels, err := c.Tunnels(t.Context())
@@ -146,7 +156,7 @@ func TestViewsPassThrough(t *testing.T) {
 		t.Errorf("session:\n%s", diff)
 	}
 	// Nothing was left out of the test: no field of these is zero.
-	for _, v := range []any{d.status, full, tunnels[0], full.Traffic, full.Sequencing, tunnels[0].ControlChannel} {
+	for _, v := range []any{d.status, d.status.Pools[0], d.status.RADIUSServers[0], full, tunnels[0], full.Traffic, full.Sequencing, tunnels[0].ControlChannel} {
 		for i := range reflect.TypeOf(v).NumField() {
 			if reflect.ValueOf(v).Field(i).IsZero() {
 				t.Errorf("the test does not set %T.%s", v, reflect.TypeOf(v).Field(i).Name)
@@ -169,7 +179,21 @@ func TestJSONNames(t *testing.T) {
 		{Session{}, "bridge direction id local_address name peer_id remote_address role sequencing since state traffic tunnel tunnel_peer"},
 		{Traffic{}, "rx_bytes rx_errors rx_packets tx_bytes tx_errors tx_packets"},
 		{Sequencing{}, "duplicate held late lost missing overflow reordered required send"},
-		{Selector{Tunnel: 1, Session: 1, Peer: "x", All: true, Reason: "x"}, "all peer reason session tunnel"},
+		{Selector{Tunnel: 1, Session: 1, Peer: "x", User: "x", All: true, Reason: "x"}, "all peer reason session tunnel user"},
+		{Session{User: "x", AcctSessionID: "x", ServiceProfile: "x", AuthMethod: "x", Leased: true, IPv6Prefixes: make([]netip.Prefix, 1),
+			DelegatedPrefixes: make([]netip.Prefix, 1), IPv6Address: netip.IPv6Unspecified(), NetworkSince: time.Unix(0, 0), Ends: time.Unix(0, 0),
+			FilterIDs: []string{""}, Rates: []string{""}},
+			"acct_session_id auth_method bridge delegated_prefixes direction ends filter_ids id ipv6_address ipv6_prefixes leased local_address name network_since peer_id rates remote_address role sequencing service_profile since state traffic tunnel tunnel_peer user"},
+		{Status{LocalUsers: 1, Pools: make([]Pool, 1), RADIUSServers: make([]RADIUSServer, 1), Accounting: new(Accounting), DHCP: new(DHCP)},
+			"accounting counters dhcp host_name listeners local_users planes pools radius_servers sessions started tunnels uptime_seconds version"},
+		{Pool{}, "in_use name quarantined resting size"},
+		{RADIUSServer{DeadUntil: time.Unix(0, 0)}, "address alive dead_until name pending requests service timeouts waiting"},
+		{Accounting{}, "backlog disk_octets open_sessions"},
+		{DHCP{}, "leases"},
+		{Reloaded{}, "applied needs_restart users warnings"},
+		{UsersChange{}, "added changed removed total"},
+		{Problem{Line: 1, Key: "x"}, "file key line text"},
+		{Error{Problems: make([]Problem, 1)}, "error problems"},
 		{Disconnected{}, "sessions tunnels"},
 		{Error{}, "error"},
 	} {
@@ -225,6 +249,40 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
+// TestReload: an answer passes through, and so does everything that is wrong with
+// a configuration.
+func TestReload(t *testing.T) {
+	problem := Problem{File: "/etc/adit.toml", Line: 7, Key: "users[0].name", Text: "is missing"}
+	d := &fakeDaemon{reloaded: Reloaded{Applied: []string{"users"}, NeedsRestart: []string{"listen", "pools.a"},
+		Users: UsersChange{1, 2, 3, 4}, Warnings: []Problem{problem}}}
+	socket, _ := serve(t, d)
+	c := client(t, socket)
+	got, err := c.Reload(t.Context())
+	if diff := cmp.Diff(d.reloaded, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	wrong := &Error{Message: "the configuration has 1 error", Problems: []Problem{problem}}
+	d.err = fmt.Errorf("wrapped: %w", wrong)
+	_, err = c.Reload(t.Context())
+	var refused *Error
+	if !errors.As(err, &refused) {
+		t.Fatalf("%v", err)
+	}
+	if diff := cmp.Diff(wrong, refused); diff != "" {
+		t.Error(diff)
+	}
+	if got, want := refused.Problems[0].Error(), "/etc/adit.toml:7: users[0].name: is missing"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if status, _ := request(t, socket, "POST /v1/reload HTTP/1.0\r\nContent-Length: 0\r\n\r\n"); status != http.StatusUnprocessableEntity {
+		t.Errorf("status %d", status)
+	}
+	d.err = errors.New("the engine is stopping")
+	if _, err = c.Reload(t.Context()); err == nil || err.Error() != "the engine is stopping" {
+		t.Errorf("another error: %v", err)
+	}
+}
+
 func TestSelector(t *testing.T) {
 	for _, c := range []struct {
 		sel  Selector
@@ -233,6 +291,9 @@ func TestSelector(t *testing.T) {
 	}{
 		{Selector{All: true}, "all tunnels", true},
 		{Selector{Peer: "p"}, `peer "p"`, true},
+		{Selector{User: "u"}, `user "u"`, true},
+		{Selector{User: "u", Peer: "p"}, `peer "p"`, false},
+		{Selector{User: "u", Tunnel: 1}, `user "u"`, false},
 		{Selector{Tunnel: 1}, "tunnel 1", true},
 		{Selector{Tunnel: 1, Session: 2}, "session 1/2", true},
 		{Selector{Tunnel: 1, Reason: strings.Repeat("x", MaxReason)}, "tunnel 1", true},
@@ -290,6 +351,7 @@ func TestRefusals(t *testing.T) {
 		{"GET /v2/status HTTP/1.0\r\n\r\n", 404, "/v1/status"},
 		{"POST /v1/status HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 405, "takes GET, not POST"},
 		{"GET /v1/disconnect HTTP/1.0\r\n\r\n", 405, "takes POST, not GET"},
+		{"GET /v1/reload HTTP/1.0\r\n\r\n", 405, "takes POST, not GET"},
 		{post(""), 400, "not a selector"},
 		{post("{"), 400, "not a selector"},
 		{post(`[]`), 400, "not a selector"},

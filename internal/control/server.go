@@ -87,6 +87,7 @@ func (s *Server) routes() http.Handler {
 		return notNull(sessions), err
 	}))
 	mux.HandleFunc("POST /v1/disconnect", s.disconnect)
+	mux.Handle("POST /v1/reload", answer(s, s.daemon.Reload))
 	mux.HandleFunc("/", s.elsewhere)
 	return mux
 }
@@ -128,11 +129,15 @@ func answer[T any](s *Server, ask func(context.Context) (T, error)) http.Handler
 		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 		defer cancel()
 		view, err := ask(ctx)
-		if err != nil {
+		var wrong *Error
+		switch {
+		case errors.As(err, &wrong) && len(wrong.Problems) > 0:
+			reply(w, http.StatusUnprocessableEntity, wrong)
+		case err != nil:
 			refuse(w, statusOf(err), sentence(err))
-			return
+		default:
+			reply(w, http.StatusOK, view)
 		}
-		reply(w, http.StatusOK, view)
 	})
 }
 
@@ -167,14 +172,14 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) {
 	want := map[string]string{
 		"/v1/status": http.MethodGet, "/v1/tunnels": http.MethodGet,
-		"/v1/sessions": http.MethodGet, "/v1/disconnect": http.MethodPost,
+		"/v1/sessions": http.MethodGet, "/v1/disconnect": http.MethodPost, "/v1/reload": http.MethodPost,
 	}[r.URL.Path]
 	if want != "" {
 		w.Header().Set("Allow", want)
 		refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, want, r.Method))
 		return
 	}
-	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s here; there are GET /v1/status, /v1/tunnels, /v1/sessions and POST /v1/disconnect", r.URL.Path))
+	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s here; there are GET /v1/status, /v1/tunnels, /v1/sessions and POST /v1/disconnect, /v1/reload", r.URL.Path))
 }
 
 func statusOf(err error) int {

@@ -5,6 +5,7 @@
 //	GET  /v1/tunnels     []Tunnel
 //	GET  /v1/sessions    []Session
 //	POST /v1/disconnect  Selector in, Disconnected out
+//	POST /v1/reload      Reloaded
 //
 // An answer that is not 200 has an Error as its body. The names in the JSON are
 // stable: fields may be added, but none is renamed or taken away within /v1.
@@ -13,7 +14,9 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -25,6 +28,9 @@ type Daemon interface {
 	Tunnels(ctx context.Context) ([]Tunnel, error)
 	Sessions(ctx context.Context) ([]Session, error)
 	Disconnect(ctx context.Context, sel Selector) (Disconnected, error)
+	// Reload reads the configuration again. Where it is wrong, nothing changes,
+	// and the error is an *Error with what is wrong.
+	Reload(ctx context.Context) (Reloaded, error)
 }
 
 // ErrNotFound is to be wrapped by Daemon.Disconnect if nothing matches the
@@ -48,6 +54,54 @@ type Status struct {
 	Counters map[string]uint64 `json:"counters"`
 
 	Planes []Plane `json:"planes"`
+
+	// What an LNS has to let people in with.
+	LocalUsers    int            `json:"local_users,omitempty"` // of the configuration and its files
+	Pools         []Pool         `json:"pools,omitempty"`
+	RADIUSServers []RADIUSServer `json:"radius_servers,omitempty"`
+	Accounting    *Accounting    `json:"accounting,omitempty"`
+	DHCP          *DHCP          `json:"dhcp,omitempty"`
+}
+
+// Pool is a pool of addresses, or of prefixes.
+type Pool struct {
+	Name        string `json:"name"`
+	Size        uint64 `json:"size"` // at most 2^63, also where there are more
+	InUse       int    `json:"in_use"`
+	Resting     int    `json:"resting"`     // free, and kept for who had them while others can be served without
+	Quarantined int    `json:"quarantined"` // of those: had at a kill of the daemon, and for who had them alone
+}
+
+// The services of a RADIUS server, RADIUSServer.Service.
+const (
+	ServiceAuthentication = "authentication"
+	ServiceAccounting     = "accounting"
+)
+
+// RADIUSServer is one port of a RADIUS server.
+type RADIUSServer struct {
+	Name    string         `json:"name"`
+	Service string         `json:"service"` // ServiceAuthentication or ServiceAccounting
+	Address netip.AddrPort `json:"address"`
+	// Alive: it is asked when its turn comes, also if it never was as yet.
+	Alive     bool      `json:"alive"`
+	DeadUntil time.Time `json:"dead_until,omitzero"`
+	Pending   int64     `json:"pending"` // requests under way
+	Waiting   int64     `json:"waiting"` // for one under way to end
+	Requests  uint64    `json:"requests"`
+	Timeouts  uint64    `json:"timeouts"` // requests that it left without an answer
+}
+
+// Accounting is about the records for RADIUS servers.
+type Accounting struct {
+	Backlog      uint64 `json:"backlog"` // records that no server has taken as yet
+	OpenSessions uint64 `json:"open_sessions"`
+	DiskOctets   uint64 `json:"disk_octets"`
+}
+
+// DHCP is about the leases of subscribers.
+type DHCP struct {
+	Leases int `json:"leases"` // held, or being acquired
 }
 
 // Counts are how many tunnels or sessions there are.
@@ -131,9 +185,22 @@ type Session struct {
 	LocalAddress  netip.Addr `json:"local_address"`
 	RemoteAddress netip.Addr `json:"remote_address"`
 
+	User string `json:"user,omitempty"` // who the peer showed to be
+	// What was found out and given when the peer was let in; an LNS knows it.
+	AcctSessionID     string         `json:"acct_session_id,omitempty"`
+	ServiceProfile    string         `json:"service_profile,omitempty"` // that it goes on with
+	AuthMethod        string         `json:"auth_method,omitempty"`     // "local", "radius", or "remote": nobody asked us
+	Leased            bool           `json:"leased,omitempty"`          // RemoteAddress, by DHCP
+	IPv6Prefixes      []netip.Prefix `json:"ipv6_prefixes,omitempty"`   // of the link
+	DelegatedPrefixes []netip.Prefix `json:"delegated_prefixes,omitempty"`
+	IPv6Address       netip.Addr     `json:"ipv6_address,omitzero"` // by DHCPv6
+	NetworkSince      time.Time      `json:"network_since,omitzero"`
+	Ends              time.Time      `json:"ends,omitzero"` // by its session timeout
+	FilterIDs         []string       `json:"filter_ids,omitempty"`
+	Rates             []string       `json:"rates,omitempty"` // as "name=value"
+
 	// What only the built-in PPP endpoint knows.
 	Phase      string         `json:"phase,omitempty"` // of PPP, as "authenticate"
-	User       string         `json:"user,omitempty"`  // who the peer showed to be
 	LocalIPv6  netip.Addr     `json:"local_ipv6,omitzero"`
 	RemoteIPv6 netip.Addr     `json:"remote_ipv6,omitzero"`
 	Routes     []netip.Prefix `json:"routes,omitempty"` // networks behind the peer
@@ -172,13 +239,14 @@ type Sequencing struct {
 	Held      int    `json:"held"`     // waiting now
 }
 
-// Selector says what to disconnect. Exactly one of these: All; Peer; Tunnel
+// Selector says what to disconnect. Exactly one of these: All; Peer; User; Tunnel
 // alone; or Tunnel and Session together, because a Session ID means something
 // within its tunnel only.
 type Selector struct {
 	Tunnel  uint16 `json:"tunnel,omitempty"`  // our Tunnel ID
 	Session uint16 `json:"session,omitempty"` // our Session ID in it
 	Peer    string `json:"peer,omitempty"`    // name from the configuration: every tunnel of it
+	User    string `json:"user,omitempty"`    // Session.User: every session of his
 	All     bool   `json:"all,omitempty"`
 	// Reason goes to the peer as the Error Message of CDN or StopCCN, and into
 	// the log. Up to MaxReason octets of UTF-8.
@@ -191,9 +259,53 @@ type Disconnected struct {
 	Sessions int `json:"sessions"` // with those of the tunnels
 }
 
+// Reloaded says what a Reload did. Names are those of the configuration, as
+// "hooks" or "pools.home".
+type Reloaded struct {
+	// Applied is what had changed in the configuration and counts from now on.
+	Applied []string `json:"applied"`
+	// NeedsRestart is what differs from that with which the daemon goes on.
+	NeedsRestart []string    `json:"needs_restart"`
+	Users        UsersChange `json:"users"`
+	Warnings     []Problem   `json:"warnings"`
+}
+
+// UsersChange counts local users.
+type UsersChange struct {
+	Total   int `json:"total"` // there are now
+	Added   int `json:"added"`
+	Removed int `json:"removed"`
+	Changed int `json:"changed"`
+}
+
+// Problem is an error or a warning about a file of the configuration.
+type Problem struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	Key  string `json:"key,omitempty"`
+	Text string `json:"text"`
+}
+
+// Error is "file:line: key: text", which editors can jump to.
+func (p Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.Text)
+	return b.String()
+}
+
 // Error is the body of an answer that is not 200.
 type Error struct {
 	Message string `json:"error"` // one sentence
+	// Problems are what is wrong with the configuration, of a Reload.
+	Problems []Problem `json:"problems,omitempty"`
 }
 
 // Error makes it an error.

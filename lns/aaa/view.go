@@ -8,6 +8,7 @@ import (
 
 // View is what people are shown of a session.
 type View struct {
+	ID        string // Acct-Session-Id
 	User      string
 	Profile   string // that it goes on with
 	Method    subscriber.Method
@@ -39,6 +40,7 @@ func (s *Session) show() {
 		return
 	}
 	s.view.Store(&View{
+		ID:   s.id,
 		User: g.service.User, Profile: g.profile.Name, Method: g.method, Addresses: g.addresses, Leased: g.lease != nil,
 		Started: s.network.started, Ends: s.due.session, FilterID: g.service.FilterID, Rates: g.service.Rates,
 	})
