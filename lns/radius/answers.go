@@ -62,10 +62,11 @@ func (t *transport) expired(r *request, at time.Time) {
 	// A server that answers others lives: what it does not answer is this one
 	// request.
 	silent := p.lastAnswer.Before(r.firstSent)
-	t.leave(r, at)
+	t.detach(r)
 	if silent {
 		t.die(p, at)
 	}
+	t.turns(p, at)
 	t.next(r, at)
 }
 

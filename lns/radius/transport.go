@@ -312,10 +312,17 @@ func (t *transport) alternative(r *request, at time.Time) bool {
 
 // leave takes a request away from its server, and lets others have their turn.
 func (t *transport) leave(r *request, at time.Time) {
+	if p := t.detach(r); p != nil {
+		t.turns(p, at)
+	}
+}
+
+// detach takes a request away from its server, which it returns; nil: it has none.
+func (t *transport) detach(r *request) *peer {
 	t.arm(r, time.Time{})
 	p := r.peer
 	if p == nil {
-		return
+		return nil
 	}
 	r.peer = nil
 	t.release(r)
@@ -329,10 +336,15 @@ func (t *transport) leave(r *request, at time.Time) {
 		delete(p.pending, r)
 		p.count.pending.Add(-1)
 	}
-	for head := p.firstWaiting(); head != nil && len(p.pending) < max(1, p.server.MaxPending) && !t.closing(); head = p.firstWaiting() {
-		head.waiting = false
+	return p
+}
+
+// turns sends requests that have waited for others to end.
+func (t *transport) turns(p *peer, at time.Time) {
+	for r := p.firstWaiting(); r != nil && len(p.pending) < max(1, p.server.MaxPending) && !t.closing(); r = p.firstWaiting() {
+		r.waiting = false
 		p.count.waiting.Add(-1)
-		t.send(head, at)
+		t.send(r, at)
 	}
 	t.forget(p)
 }
