@@ -15,18 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// segmentSize is after how many octets a new file is begun. Files go as a whole,
-// the oldest first.
-const segmentSize = 4 << 20
+// maxSegment is after how many octets a new file is begun, or less where the limit
+// is small. Files go as a whole, the oldest first.
+const maxSegment = 4 << 20
 
-// storeSlack is how many octets of files are never cleaned up.
-const storeSlack = 4 * segmentSize
+// slackSegments is how many files are never cleaned up.
+const slackSegments = 4
 
 // store is the files of accounting records: a log in which records, and that they
 // are taken, are appended. It belongs to one goroutine.
 type store struct {
 	dir     string
 	limit   int64
+	segment int64 // after how many octets a new file is begun
 	log     *logrus.Entry
 	lock    *os.File
 	files   []*segment // the oldest first; the last is written to
@@ -36,7 +37,6 @@ type store struct {
 	buffer  []byte     // to be written
 	fresh   []*entry   // in buffer
 	damaged uint64     // octets that were no frames when the files were read
-	failing bool       // the last write failed
 
 	// found is what was there at the start, by number.
 	found []*entry
@@ -62,31 +62,34 @@ type location struct {
 const segmentSuffix = ".records"
 
 // openStore opens the folder and reads what is there.
-func openStore(dir string, limit int64, log *logrus.Entry) (s *store, err error) {
-	if err = os.MkdirAll(dir, 0o700); err != nil {
+func openStore(dir string, limit int64, log *logrus.Entry) (*store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s = &store{dir: dir, limit: limit, log: log}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, err
+	s := &store{dir: dir, limit: limit, segment: min(maxSegment, limit/16), log: log}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// open locks the folder, reads its files and begins a new one.
+func (s *store) open() (err error) {
+	if s.lock, err = os.OpenFile(filepath.Join(s.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return err
 	}
 	if err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, fmt.Errorf("%s is in use by another daemon: %w", dir, err)
+		return fmt.Errorf("%s is in use by another daemon: %w", s.dir, err)
 	}
 	numbers, err := s.numbers()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	byNumber := make(map[uint64]*entry)
 	next := uint64(1)
 	for _, n := range numbers {
 		if err = s.scan(n, byNumber); err != nil {
-			return nil, err
+			return err
 		}
 		next = n + 1
 	}
@@ -95,9 +98,9 @@ func openStore(dir string, limit int64, log *logrus.Entry) (s *store, err error)
 	}
 	slices.SortFunc(s.found, func(a, b *entry) int { return int(int64(a.number - b.number)) })
 	if s.damaged > 0 {
-		log.WithField("octets", s.damaged).Warn("a part of the accounting records on disk is damaged and was left out; the end of the last one is after a crash")
+		s.log.WithField("octets", s.damaged).Warn("a part of the accounting records on disk is damaged and was left out; the end of the last one is after a crash")
 	}
-	return s, s.begin(next)
+	return s.begin(next)
 }
 
 func segmentName(number uint64) string { return fmt.Sprintf("%016d%s", number, segmentSuffix) }
@@ -161,11 +164,12 @@ func (s *store) scan(number uint64, byNumber map[uint64]*entry) error {
 			return
 		}
 		if e == nil {
-			e = &entry{number: f.number, kind: c.kind, group: c.group, id: c.id}
+			e = &entry{number: f.number}
 			byNumber[f.number] = e
 		} else {
 			s.release(e)
 		}
+		e.kind, e.group, e.id = c.kind, c.group, c.id
 		e.taken = e.taken || f.kind == frameOpen
 		s.settle(e, seg, int64(at), len(f.content))
 	})
@@ -250,13 +254,13 @@ func (s *store) flush() error {
 	count := len(s.fresh)
 	seg.size += int64(n)
 	s.buffer, s.fresh = s.buffer[:0], s.fresh[:0]
-	if cap(s.buffer) > segmentSize {
+	if cap(s.buffer) > maxSegment {
 		s.buffer = nil
 	}
 	if err != nil {
 		return fmt.Errorf("%d accounting records are in memory only: %w", count, err)
 	}
-	if seg.size >= segmentSize {
+	if seg.size >= s.segment {
 		return s.begin(s.number(seg) + 1)
 	}
 	return nil
@@ -291,7 +295,7 @@ func (s *store) content(e *entry) (content, error) {
 // is does not, it first copies the rest of the oldest file to the newest; one
 // file for each call.
 func (s *store) clean() error {
-	if oldest := s.files[0]; oldest != s.current() && oldest.live > 0 && s.size > storeSlack && s.live < s.size/2 {
+	if oldest := s.files[0]; oldest != s.current() && oldest.live > 0 && s.size > slackSegments*s.segment && s.live < s.size/2 {
 		if err := s.empty(oldest); err != nil {
 			return err
 		}
