@@ -123,7 +123,7 @@ func DHCPD(t TB, ns *NS, o DHCPOptions) *DHCPServer {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+	if err = os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatalf("%v", err)
 	}
 	// What it has is left as it is: a server may start with its old leases.

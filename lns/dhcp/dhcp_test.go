@@ -362,6 +362,33 @@ func TestLyingServer(t *testing.T) {
 	}
 }
 
+// A server that reserves nothing offers one address to two at a time: the second
+// asks again, and nothing is declined.
+func TestOfferedTwice(t *testing.T) {
+	bubble(t, config.DHCPRelay, func(x *fixture) {
+		first := acquire(x.c, x.group, Request{Key: "first"})
+		a := x.want(0, dhcpv4.MessageTypeDiscover, both...)
+		second := acquire(x.c, x.group, Request{Key: "second"})
+		b := x.want(0, dhcpv4.MessageTypeDiscover, both...)
+		x.answer(a, dhcpv4.MessageTypeOffer, oneServer, theirs, time.Hour)
+		a = x.want(0, dhcpv4.MessageTypeRequest, both...)
+		x.answer(b, dhcpv4.MessageTypeOffer, oneServer, theirs, time.Hour)
+		x.nothing()
+		x.answer(a, dhcpv4.MessageTypeAck, oneServer, theirs, time.Hour)
+		first.lease(t)
+		again := x.want(75*time.Millisecond, dhcpv4.MessageTypeDiscover, both...)
+		if again.TransactionID != b.TransactionID {
+			t.Error("another xid")
+		}
+		x.answer(again, dhcpv4.MessageTypeOffer, oneServer, theirs.Next(), time.Hour)
+		x.answer(x.want(75*time.Millisecond, dhcpv4.MessageTypeRequest, both...), dhcpv4.MessageTypeAck, oneServer, theirs.Next(), time.Hour)
+		if l := second.lease(t); l.Address != theirs.Next() {
+			t.Errorf("%+v", l)
+		}
+		x.counts(map[string]uint64{"dhcp_conflicts": 0, "dhcp_declines": 0})
+	})
+}
+
 // A refused request starts the acquisition over once; a server that does not
 // answer to it is left after three.
 func TestRefused(t *testing.T) {

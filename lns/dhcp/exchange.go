@@ -25,6 +25,10 @@ const (
 // DHCPREQUEST message."
 const minExtend = 60 * time.Second
 
+// soon is the least time until an address is asked for again that was offered to
+// two, and half of the longest.
+const soon = 50 * time.Millisecond
+
 // maxRequests is how often an offer is requested until another is looked for.
 const maxRequests = 3
 
@@ -154,6 +158,7 @@ func (t *table) receive(now time.Time, r *reply) {
 	case dhcpv4.MessageTypeNak:
 		t.counts.add(countNaks)
 		taken = t.nak(now, l, r)
+	default: // parseReply lets no other pass
 	}
 	if !taken {
 		t.counts.add(countDroppedState)
@@ -166,6 +171,10 @@ func (t *table) offer(now time.Time, l *lease, r *reply) bool {
 		return false
 	}
 	if !t.claim(l, r.lease.Address) {
+		if t.addresses[r.lease.Address].state == stateRequesting {
+			t.askSoon(now, l)
+			return true
+		}
 		t.conflict(now, l, r)
 		return true
 	}
@@ -177,6 +186,19 @@ func (t *table) offer(now time.Time, l *lease, r *reply) bool {
 	// the DHCPOFFER message.", which is ours.
 	t.try(now, l)
 	return true
+}
+
+// askSoon: the server offers what another of our leases is just asking for. That
+// is no conflict. RFC 2131 section 3.1: "Servers need not reserve the offered
+// network address", and dnsmasq does not. It knows better when the other one has
+// its answer.
+func (t *table) askSoon(now time.Time, l *lease) {
+	l.wait = min(firstDelay, l.group.Timeout/4) // it is there, so a lost message is no sign of load
+	at := now.Add(soon + time.Duration(t.random(int64(soon))))
+	if end := l.begun.Add(l.group.Timeout); at.After(end) {
+		at = end
+	}
+	t.schedule(l, at)
 }
 
 // conflict: the server offers the address of another session. RFC 2131 section

@@ -73,20 +73,15 @@ func newLease(group *config.DHCP, req Request, events Events) *lease {
 	l.agent = agent{circuit: []byte(req.Line.CallingNumber), remote: []byte(req.Line.CalledNumber)}
 	for _, a := range req.Line.Access {
 		switch a.Type {
-		case agentCircuitID:
+		case l2tp.AccessAgentCircuitID:
 			l.agent.circuit = a.Value
-		case agentRemoteID:
+		case l2tp.AccessAgentRemoteID:
 			l.agent.remote = a.Value
+		default: // of the line, but not its name
 		}
 	}
 	return l
 }
-
-// The AVPs of RFC 5515 sections 3.1 and 3.2.
-const (
-	agentCircuitID l2tp.AVPType = 1
-	agentRemoteID  l2tp.AVPType = 2
-)
 
 // agent is the Relay Agent Information, RFC 3046 section 3. What is empty is not
 // sent.

@@ -64,8 +64,9 @@ func parseReply(b []byte) (*reply, error) {
 		return r, r.lease.parse(m)
 	case dhcpv4.MessageTypeNak:
 		return r, nil
+	default:
+		return nil, fmt.Errorf("%w: it is a %s", errReply, r.kind)
 	}
-	return nil, fmt.Errorf("%w: it is a %s", errReply, r.kind)
 }
 
 // unfold adds the options that are in the fields file and sname. RFC 2131
