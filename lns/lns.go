@@ -167,8 +167,8 @@ func (h *handler) TunnelUp(t *engine.Tunnel) {
 }
 
 // TunnelDown counts the tunnel out.
-func (h *handler) TunnelDown(t *engine.Tunnel, _ tunnel.Cause) {
-	h.peer.role.parts.layer.TunnelDown(t.ID())
+func (h *handler) TunnelDown(t *engine.Tunnel, cause tunnel.Cause) {
+	h.peer.role.parts.layer.TunnelDown(t.ID(), cause)
 	h.peer.tunnels.Add(-1)
 	if h.calls != nil {
 		h.calls.Stop()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -47,7 +48,10 @@ func open(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (_ *part
 	p := &parts{users: users.New(cfg.Users), hooks: hooks.New(cfg.Hooks, log)}
 	defer func() {
 		if err != nil {
-			_ = p.close(context.Background())
+			// What servers have not taken is on disk, for the next start.
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = p.close(ctx)
 		}
 	}()
 	if p.lock, err = lockState(cfg.StateDir); err != nil {
@@ -88,6 +92,9 @@ func open(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (_ *part
 			return nil, err
 		}
 	}
+	if p.radius != nil {
+		p.radius.On(accountingGroups(cfg)...) // last: what did not start has not begun
+	}
 	return p, nil
 }
 
@@ -96,7 +103,7 @@ func companionDir(cfg *config.Config) string {
 	return filepath.Join(filepath.Dir(cfg.Control.Socket), "pppd-"+filepath.Base(cfg.Control.Socket))
 }
 
-// openRADIUS makes the client, and tells the servers that accounting begins.
+// openRADIUS makes the client.
 func (p *parts) openRADIUS(cfg *config.Config, log *logrus.Entry) error {
 	nas := radattr.NAS{Identifier: cfg.RADIUS.NASIdentifier, Address: cfg.RADIUS.NASAddress}
 	var err error
@@ -104,11 +111,7 @@ func (p *parts) openRADIUS(cfg *config.Config, log *logrus.Entry) error {
 		Dir: filepath.Join(cfg.StateDir, "accounting"), Log: log,
 		Encode: func(packet *radius.Packet, r *subscriber.Record) { radattr.Accounting(packet, nas, r, 0) },
 	})
-	if err != nil {
-		return err
-	}
-	p.radius.On(accountingGroups(cfg)...)
-	return nil
+	return err
 }
 
 // accountingGroups are those that get records, in a fixed order.
@@ -172,7 +175,11 @@ func loadDUID(path string) ([]byte, error) {
 	duid, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		duid = autoconf.NewDUID()
-		err = os.WriteFile(path, duid, 0o600)
+		// A file that was torn would be another name.
+		fresh := path + ".new"
+		if err = os.WriteFile(fresh, duid, 0o600); err == nil {
+			err = os.Rename(fresh, path)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("our name in DHCPv6: %w", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"adit/internal/config"
@@ -14,26 +15,33 @@ import (
 
 // Errors of addresses, for the log.
 var (
-	errTaken   = errors.New("another session has it")
 	errNoPool  = errors.New("the configuration has no such pool")
+	errFamily  = errors.New("the pool is one of the other family; name another")
 	errNothing = errors.New("nobody gave it an IPv4 address: name a pool or a DHCP server in the profile, or an address of the user's own")
+	errNobody  = errors.New("a DHCP server gives addresses to peers that show who they are: set auth in the profile, or name a pool instead of dhcp")
 )
+
+// takenError says that another session has a prefix.
+type takenError struct{ prefix netip.Prefix }
+
+func (e *takenError) Error() string { return fmt.Sprintf("another session has %v", e.prefix) }
 
 // address finds the session's addresses, and then lets it in or refuses it.
 func (a *attempt) address() {
 	s := a.session
 	g := s.grant
-	now := time.Now()
-	err := s.pools(g, now)
-	if errors.Is(err, errTaken) && s.ofSameUser(g, a) {
+	err := s.pools(g, time.Now())
+	var taken *takenError
+	if errors.As(err, &taken) && a.replaceHolder(g, taken.prefix) {
 		return
 	}
 	if err != nil {
 		a.noAddress(err)
 		return
 	}
+	s.hold()
 	if ipv4, _ := s.families(); ipv4 && !g.addresses.IPv4.IsValid() {
-		if g.profile.AAA.DHCP == nil {
+		if g.profile.AAA.DHCP == nil || s.layer.acquire == nil {
 			a.noAddress(errNothing)
 			return
 		}
@@ -52,25 +60,23 @@ func (a *attempt) noAddress(err error) {
 	a.refuse(refusalOf(a.req, "no address is free for you"), fmt.Sprintf("no address for user %q: %v", user, err))
 }
 
-// ofSameUser looks who has the fixed address that the session is to get. Where it
-// is an older session of the same user, the policy on second logins decides; it
-// reports whether that is under way.
-func (s *Session) ofSameUser(g *grant, a *attempt) bool {
-	if g.profile.AAA.SecondLogin != config.SecondLoginReplace {
+// replaceHolder looks who has a fixed address or prefix that the session is to get.
+// Where it is an older session of the same user, the policy on second logins
+// decides; it reports whether that is under way.
+func (a *attempt) replaceHolder(g *grant, p netip.Prefix) bool {
+	s := a.session
+	holder := s.layer.holders[p]
+	if g.profile.AAA.SecondLogin != config.SecondLoginReplace || holder == nil || holder.grant.service.User != g.service.User {
 		return false
 	}
-	for _, other := range s.layer.byUser[g.service.User] {
-		if other != s && other.grant.addresses.IPv4 == g.service.Address && g.service.Address.IsValid() {
-			s.leave(time.Now())
-			a.replace(other)
-			return true
-		}
-	}
-	return false
+	s.leave(time.Now())
+	a.replace(holder)
+	return true
 }
 
 // pools takes what the session gets by a fixed choice or from a pool: all but the
-// lease of a DHCP server.
+// lease of a DHCP server. Fixed choices come first, so that nothing is taken from a
+// pool for a session that cannot have its own.
 func (s *Session) pools(g *grant, now time.Time) error {
 	ipv4, ipv6 := s.families()
 	if ipv4 {
@@ -82,6 +88,9 @@ func (s *Session) pools(g *grant, now time.Time) error {
 		return nil
 	}
 	svc, l := &g.service, s.layer
+	if err := s.fixedIPv6(g, now); err != nil {
+		return err
+	}
 	var err error
 	if g.addresses.Prefixes, err = l.prefixes(g, svc.IPv6Prefixes, svc.IPv6Pool, g.profile.AAA.IPv6Pool, now); err != nil {
 		return fmt.Errorf("IPv6 prefix: %w", err)
@@ -89,11 +98,22 @@ func (s *Session) pools(g *grant, now time.Time) error {
 	if g.addresses.Delegated, err = l.prefixes(g, svc.Delegated, svc.DelegatedPool, g.profile.AAA.DelegatedPool, now); err != nil {
 		return fmt.Errorf("delegated prefix: %w", err)
 	}
-	if a := svc.IPv6Address; a.IsValid() {
-		if err := claimed(g.claim(l.parts.Pools, netip.PrefixFrom(a, 128), now)); err != nil {
-			return fmt.Errorf("IPv6 address %v: %w", a, err)
+	g.addresses.IPv6 = svc.IPv6Address
+	return nil
+}
+
+// fixedIPv6 claims the prefixes and the address that were chosen for the
+// subscriber, the largest first: one may lie in another.
+func (s *Session) fixedIPv6(g *grant, now time.Time) error {
+	all := slices.Concat(g.service.IPv6Prefixes, g.service.Delegated)
+	if a := g.service.IPv6Address; a.IsValid() {
+		all = append(all, netip.PrefixFrom(a, a.BitLen()))
+	}
+	slices.SortStableFunc(all, func(a, b netip.Prefix) int { return a.Bits() - b.Bits() })
+	for _, p := range all {
+		if err := g.claim(s.layer.parts.Pools, p, now); err != nil {
+			return fmt.Errorf("IPv6 prefix %v: %w", p, err)
 		}
-		g.addresses.IPv6 = a
 	}
 	return nil
 }
@@ -101,7 +121,7 @@ func (s *Session) pools(g *grant, now time.Time) error {
 func (s *Session) ipv4(g *grant, now time.Time) error {
 	pools := s.layer.parts.Pools
 	if a := g.service.Address; a.IsValid() {
-		if err := claimed(g.claim(pools, netip.PrefixFrom(a, 32), now)); err != nil {
+		if err := g.claim(pools, netip.PrefixFrom(a, a.BitLen()), now); err != nil {
 			return fmt.Errorf("%v: %w", a, err)
 		}
 		g.addresses.IPv4 = a
@@ -116,9 +136,9 @@ func (s *Session) ipv4(g *grant, now time.Time) error {
 	if from == nil {
 		return nil
 	}
-	p, err := g.take(pools, from, now)
+	p, err := g.take(pools, from, false, now)
 	if err != nil {
-		return fmt.Errorf("pool %s: %w: add a range to it", from.Name, err)
+		return poolError(from, err, "a range")
 	}
 	g.addresses.IPv4 = p.Addr()
 	return nil
@@ -126,11 +146,6 @@ func (s *Session) ipv4(g *grant, now time.Time) error {
 
 // prefixes are those that were chosen for the subscriber, or one of a pool.
 func (l *Layer) prefixes(g *grant, fixed []netip.Prefix, name string, from *config.Pool, now time.Time) ([]netip.Prefix, error) {
-	for _, p := range fixed {
-		if err := claimed(g.claim(l.parts.Pools, p, now)); err != nil {
-			return nil, fmt.Errorf("%v: %w", p, err)
-		}
-	}
 	if len(fixed) > 0 {
 		return fixed, nil
 	}
@@ -142,18 +157,19 @@ func (l *Layer) prefixes(g *grant, fixed []netip.Prefix, name string, from *conf
 	if from == nil {
 		return nil, nil
 	}
-	p, err := g.take(l.parts.Pools, from, now)
+	p, err := g.take(l.parts.Pools, from, true, now)
 	if err != nil {
-		return nil, fmt.Errorf("pool %s: %w: add a prefix to it", from.Name, err)
+		return nil, poolError(from, err, "a prefix")
 	}
 	return []netip.Prefix{p}, nil
 }
 
-func claimed(err error) error {
-	if errors.Is(err, pool.ErrTaken) {
-		return errTaken
+// poolError says what to do about a pool that has nothing.
+func poolError(of *config.Pool, err error, missing string) error {
+	if errors.Is(err, pool.ErrExhausted) {
+		return fmt.Errorf("pool %s: %w: add %s to it", of.Name, err, missing)
 	}
-	return err
+	return fmt.Errorf("pool %s: %w", of.Name, err)
 }
 
 // acquire takes the IPv4 address from a DHCP server. The peer waits meanwhile.
@@ -161,7 +177,7 @@ func (a *attempt) acquire(g *grant) {
 	s := a.session
 	// The same user on the same line is the same client, also after a restart.
 	req := dhcp.Request{Key: g.service.User + "\x00" + s.line.CallingNumber, Line: s.line}
-	g.lease = s.layer.parts.DHCP.Acquire(g.profile.AAA.DHCP, req, dhcp.Events{
+	g.lease = s.layer.acquire(g.profile.AAA.DHCP, req, dhcp.Events{
 		Acquired: func(lease dhcp.Lease, err error) { s.post(func() { a.leased(g, lease, err) }) },
 		Lost:     func(err error) { s.post(func() { s.leaseLost(g, err) }) },
 	})
@@ -174,7 +190,7 @@ func (a *attempt) leased(g *grant, lease dhcp.Lease, err error) {
 		return
 	}
 	if err == nil {
-		if err = claimed(g.claim(s.layer.parts.Pools, netip.PrefixFrom(lease.Address, 32), time.Now())); err != nil {
+		if err = g.claim(s.layer.parts.Pools, netip.PrefixFrom(lease.Address, lease.Address.BitLen()), time.Now()); err != nil {
 			err = fmt.Errorf("the DHCP server %v gave %v: %w", lease.Server, lease.Address, err)
 			g.lease.Decline()
 			g.lease = nil
@@ -185,6 +201,7 @@ func (a *attempt) leased(g *grant, lease dhcp.Lease, err error) {
 		return
 	}
 	g.addresses.IPv4 = lease.Address
+	s.hold()
 	g.fromLease(&lease)
 	a.accept(g)
 }

@@ -1,6 +1,8 @@
 package aaa
 
 import (
+	"errors"
+	"strings"
 	"time"
 
 	"layeh.com/radius"
@@ -49,11 +51,25 @@ type exchange struct {
 // up.
 func (s *Session) authenticate(req ppp.AuthRequest, answer func(ppp.Verdict, *subscriber.Service)) {
 	s.attempt.cancel()
-	a := &attempt{session: s, answer: answer, req: req, began: time.Now()}
+	now := time.Now()
+	a := &attempt{session: s, answer: answer, req: req}
 	s.attempt = a
 	if s.grant != nil && !s.grant.accepted {
-		s.leave(a.began) // the older one had begun to find an address
+		s.leave(now) // the older one had begun to find an address
 	}
+	// A peer that does not wait for its refusal, and has LCP begin anew, may not try
+	// its next password before the others may.
+	if now.Before(s.penalty) {
+		s.due.begin = s.penalty
+		return
+	}
+	a.begin(now)
+}
+
+// begin has the attempt judged.
+func (a *attempt) begin(now time.Time) {
+	s, req := a.session, a.req
+	a.began = now
 	if s.line == nil || s.reason != nil {
 		a.say(refusalOf(req, "the session is ending"), nil)
 		return
@@ -70,14 +86,16 @@ func (s *Session) authenticate(req ppp.AuthRequest, answer func(ppp.Verdict, *su
 		a.judge()
 		return
 	}
-	a.request(s.layer.cfg.RADIUS.Groups[a.sources[x.source]], x.server, x.state)
+	a.request(a.sources[x.source], x.server, x.state)
 }
 
 // cancel forgets an attempt: nobody waits for its verdict any more.
 func (a *attempt) cancel() {
 	if a != nil {
 		a.answer = nil
-		a.session.due.refusal, a.session.due.room = time.Time{}, time.Time{}
+		s := a.session
+		s.due.begin, s.due.refusal = time.Time{}, time.Time{}
+		s.stopWaiting()
 	}
 }
 
@@ -92,7 +110,7 @@ func (a *attempt) ask() {
 		source := a.sources[a.next]
 		a.next++
 		if source != config.Local {
-			a.request(a.session.layer.cfg.RADIUS.Groups[source], nil, nil)
+			a.request(source, nil, nil)
 			return
 		}
 		if a.next == len(a.sources) || a.session.layer.parts.Users.Find(a.name, a.req.Method) != nil {
@@ -125,9 +143,14 @@ func (a *attempt) judge() {
 }
 
 // request asks the servers of a group.
-func (a *attempt) request(group *config.RADIUSGroup, server *config.RADIUSServer, state []byte) {
+func (a *attempt) request(source string, server *config.RADIUSServer, state []byte) {
 	s := a.session
 	l := s.layer
+	group := l.cfg.RADIUS.Groups[source]
+	if group == nil || l.parts.RADIUS == nil {
+		a.unanswered(source, errNoGroup)
+		return
+	}
 	line, req, name := s.line, a.req, a.name
 	build := func(p *radius.Packet) error {
 		return radattr.AccessRequest(p, l.nas(), line, name, req, state)
@@ -135,34 +158,22 @@ func (a *attempt) request(group *config.RADIUSGroup, server *config.RADIUSServer
 	l.parts.RADIUS.Authenticate(lnsradius.Request{Group: group, Server: server, Build: build}, func(r *lnsradius.Reply, err error) {
 		s.post(func() {
 			if a.live() {
-				a.replied(group, r, err)
+				a.replied(source, r, err)
 			}
 		})
 	})
 }
 
 // replied takes a server's answer.
-func (a *attempt) replied(group *config.RADIUSGroup, r *lnsradius.Reply, err error) {
+func (a *attempt) replied(source string, r *lnsradius.Reply, err error) {
 	l := a.session.layer
 	if err != nil {
-		l.count.unanswered.Add(1)
-		a.refuse(refusalOf(a.req, "nobody can say at present who you are"), "RADIUS group "+group.Name+": "+err.Error())
+		a.unanswered(source, err)
 		return
 	}
 	switch r.Packet.Code {
 	case radius.CodeAccessAccept:
-		service, message, eap, err := radattr.Accept(r.Packet, r.Request)
-		if err != nil {
-			l.count.unfit.Add(1)
-			a.refuse(refusalOf(a.req, "your service is not one of ours"), "RADIUS server "+r.Server.Name+": "+err.Error())
-			return
-		}
-		if service.User == "" {
-			service.User = a.name
-		}
-		a.verdict = ppp.Verdict{Accept: true, Message: message, EAP: eap}
-		a.service, a.method = service, subscriber.MethodRADIUS
-		a.admit()
+		a.accepted(r)
 	case radius.CodeAccessChallenge:
 		eap, state, _ := radattr.Challenge(r.Packet)
 		if a.req.Method != ppp.MethodEAP || len(eap) == 0 {
@@ -174,8 +185,51 @@ func (a *attempt) replied(group *config.RADIUSGroup, r *lnsradius.Reply, err err
 	default:
 		message, retry, eap := radattr.Reject(r.Packet)
 		l.count.rejected.Add(1)
-		a.refuse(ppp.Verdict{Message: message, Retry: retry, EAP: eap}, "RADIUS server "+r.Server.Name+" rejects it")
+		a.refuse(rejection(a.req, message, retry, eap), "RADIUS server "+r.Server.Name+" rejects it")
 	}
+}
+
+// unanswered refuses a peer about whom nobody could be asked.
+func (a *attempt) unanswered(source string, err error) {
+	a.session.layer.count.unanswered.Add(1)
+	a.refuse(refusalOf(a.req, "nobody can say at present who you are"), "RADIUS group "+source+": "+err.Error())
+}
+
+var (
+	errNoGroup   = errors.New("the configuration has none of this name")
+	errNoSuccess = errors.New("its Access-Accept has no MS-CHAP2-Success, without which the peer would not believe us: see that the server itself judges MS-CHAPv2")
+)
+
+// accepted takes an Access-Accept.
+//
+// RFC 3579 section 3: "The User-Name attribute within the Access-Accept packet need
+// not be the same as the User-Name attribute in the Access-Request." RFC 2865
+// section 5.1: "It MAY be sent in an Access-Accept packet, in which case the client
+// SHOULD use the name returned in the Access-Accept packet in all
+// Accounting-Request packets for this session."
+func (a *attempt) accepted(r *lnsradius.Reply) {
+	service, message, eap, err := radattr.Accept(r.Packet, r.Request)
+	// RFC 2548 section 2.3.3: "This string MUST be included in the Message field of
+	// the MS-CHAP-V2 Success packet sent from the NAS to the peer."
+	if err == nil && a.req.Method == ppp.MethodMSCHAPv2 && !strings.HasPrefix(message, "S=") {
+		err = errNoSuccess
+	}
+	if err != nil {
+		a.session.layer.count.unfit.Add(1)
+		a.refuse(refusalOf(a.req, "your service is not one of ours"), "RADIUS server "+r.Server.Name+": "+err.Error())
+		return
+	}
+	if service.User == "" {
+		service.User = a.name
+		// An answer about the same name as before is about the same user, under
+		// whatever name the server had him go on then.
+		if g := a.session.grant; g != nil && g.asked == a.name {
+			service.User = g.service.User
+		}
+	}
+	a.verdict = ppp.Verdict{Accept: true, Message: message, EAP: eap}
+	a.service, a.method = service, subscriber.MethodRADIUS
+	a.admit()
 }
 
 // say gives the verdict, once.
@@ -197,10 +251,10 @@ func (a *attempt) refuse(v ppp.Verdict, why string) {
 	s := a.session
 	s.layer.count.authRefused.Add(1)
 	s.layer.logRefusal(s, a.req.Name, why)
-	delay := s.profile.AAA.FailureDelay
-	if s.profile.AAA.FailureDelay > 0 {
+	if delay := s.profile.AAA.FailureDelay; delay > 0 {
 		a.held = &v
-		s.due.refusal = a.began.Add(delay)
+		s.penalty = a.began.Add(delay)
+		s.due.refusal = s.penalty
 		return
 	}
 	a.say(v, nil)
@@ -212,23 +266,3 @@ func (a *attempt) sayHeld() {
 		a.say(*a.held, nil)
 	}
 }
-
-// refusalOf is a refusal of ours that no judge has worded, in the words of the
-// method. MS-CHAPv2's is ERROR_NO_DIALIN_PERMISSION of RFC 2759 section 6, since
-// the password was not the matter.
-func refusalOf(req ppp.AuthRequest, message string) ppp.Verdict {
-	v := ppp.Verdict{Message: message}
-	switch req.Method {
-	case ppp.MethodMSCHAPv2:
-		v.Message = ppp.MSCHAPFailure{Error: noDialinPermission, Message: message}.String()
-	case ppp.MethodEAP:
-		const failure = 4 // RFC 3748 section 4.2
-		if len(req.EAP) > 1 {
-			v.EAP = []byte{failure, req.EAP[1], 0, 4}
-		}
-	case ppp.MethodPAP, ppp.MethodCHAP:
-	}
-	return v
-}
-
-const noDialinPermission = 649

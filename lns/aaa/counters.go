@@ -52,10 +52,11 @@ func (c *counters) refused(err error) {
 
 // noAddress counts why a peer got no address.
 func (c *counters) noAddress(err error) {
+	var taken *takenError
 	switch {
 	case errors.Is(err, pool.ErrExhausted):
 		c.exhausted.Add(1)
-	case errors.Is(err, errTaken):
+	case errors.As(err, &taken):
 		c.conflicts.Add(1)
 	default:
 		c.withoutAddress.Add(1)

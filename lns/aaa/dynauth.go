@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"net/netip"
 	"time"
 
 	"adit/lns/coa"
@@ -9,18 +10,33 @@ import (
 
 var _ coa.Handler = (*Layer)(nil)
 
-// Disconnect is coa.Handler's.
+// Disconnect is coa.Handler's. It is done when the last of the sessions has ended.
+//
+// RFC 5176 section 2.1: "The NAS responds to a Disconnect-Request packet sent by a
+// Dynamic Authorization Client with a Disconnect-ACK if all associated session
+// context is discarded and the user session(s) are no longer connected".
 func (l *Layer) Disconnect(sel coa.Selector, class [][]byte, done func(coa.Result)) {
 	posted := l.post(func() {
-		all := l.selected(&sel)
+		all := l.selected(&sel, true)
+		if len(all) == 0 {
+			done(coa.Result{})
+			return
+		}
+		left := len(all)
 		for _, s := range all {
 			if class != nil {
 				s.grant.service.Class = class
 			}
-			l.count.disconnects.Add(1)
-			s.end(subscriber.AdminReset, "a RADIUS server has asked for it")
+			s.gone = append(s.gone, func() {
+				if left--; left == 0 {
+					done(coa.Result{Sessions: len(all)})
+				}
+			})
+			if s.reason == nil {
+				l.count.disconnects.Add(1)
+				s.end(subscriber.AdminReset, "a RADIUS server has asked for it")
+			}
 		}
-		done(coa.Result{Sessions: len(all)})
 	})
 	if !posted {
 		done(coa.Result{})
@@ -31,7 +47,7 @@ func (l *Layer) Disconnect(sel coa.Selector, class [][]byte, done func(coa.Resul
 // with the old one.
 func (l *Layer) Change(sel coa.Selector, change coa.Change, done func(coa.Result)) {
 	posted := l.post(func() {
-		all := l.selected(&sel)
+		all := l.selected(&sel, false)
 		if len(all) > 0 && change.IdleTimeout != nil {
 			done(coa.Result{Cause: coa.UnsupportedAttribute})
 			return
@@ -49,27 +65,28 @@ func (l *Layer) Change(sel coa.Selector, change coa.Change, done func(coa.Result
 	}
 }
 
-// selected are the sessions that are meant, of those that somebody was let in to.
-func (l *Layer) selected(sel *coa.Selector) (all []*Session) {
-	meant := func(s *Session) bool {
-		return s != nil && s.grant != nil && s.reason == nil && sel.Matches(s.line, s.grant.service.User, &s.grant.addresses)
-	}
-	switch {
-	case sel.SessionID != "":
-		if s := l.sessions[sel.SessionID]; meant(s) {
+// selected are the sessions that are meant, of those that somebody was let in to;
+// and with ending those too that we have told to end.
+func (l *Layer) selected(sel *coa.Selector, ending bool) (all []*Session) {
+	look := func(s *Session) {
+		if s != nil && s.grant != nil && s.grant.accepted && (ending || s.reason == nil) && sel.Matches(s.line, s.grant.service.User, &s.grant.addresses) {
 			all = append(all, s)
 		}
-	case sel.User != "":
-		for _, s := range l.byUser[sel.User] {
-			if s.line != nil && meant(s) {
-				all = append(all, s)
-			}
+	}
+	a := sel.Address
+	users := l.byUser[sel.User]
+	switch {
+	case sel.SessionID != "":
+		look(l.sessions[sel.SessionID])
+	case a.IsValid() && l.holders[netip.PrefixFrom(a, a.BitLen())] != nil:
+		look(l.holders[netip.PrefixFrom(a, a.BitLen())])
+	case users != nil:
+		for e := users.Front(); e != nil; e = e.Next() {
+			look(e.Value.(*Session))
 		}
 	default:
 		for _, s := range l.sessions {
-			if meant(s) {
-				all = append(all, s)
-			}
+			look(s)
 		}
 	}
 	return all

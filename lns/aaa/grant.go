@@ -1,11 +1,11 @@
 package aaa
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
 	"adit/internal/config"
-	"adit/lns/dhcp"
 	"adit/lns/pool"
 	"adit/lns/subscriber"
 	"adit/proto/ppp"
@@ -19,8 +19,16 @@ type grant struct {
 	method     subscriber.Method
 	addresses  subscriber.Addresses
 	held       []netip.Prefix // of the pools' bookkeeping, to be given back
-	lease      *dhcp.Handle
-	accepted   bool // the peer was told
+	lease      lease
+	asked      string // the name that was asked about
+	accepted   bool   // the peer was told
+	own        bool   // the peer told its own IPv4 address
+}
+
+// lease is dhcp.Handle.
+type lease interface {
+	Release()
+	Decline()
 }
 
 // complete fills in what the profile says where nobody above it said anything.
@@ -77,17 +85,32 @@ func (g *grant) ppp() ppp.Grant {
 	}
 }
 
-// claim enters a prefix that somebody else chose.
+// claim enters a prefix that somebody else chose. What lies in a prefix that the
+// session has by claim is its own already: RFC 6911 section 2.1 has the address of
+// DHCPv6 beside a prefix of the link, and most servers take the one from the other.
 func (g *grant) claim(pools *pool.Set, p netip.Prefix, now time.Time) error {
+	p = p.Masked()
+	for _, h := range g.held {
+		if h.Bits() <= p.Bits() && h.Contains(p.Addr()) {
+			return nil
+		}
+	}
 	err := pools.Claim(p, g.service.User, now)
 	if err == nil {
-		g.held = append(g.held, p.Masked())
+		g.held = append(g.held, p)
+	}
+	if errors.Is(err, pool.ErrTaken) {
+		return &takenError{p}
 	}
 	return err
 }
 
-// take takes a prefix of a pool.
-func (g *grant) take(pools *pool.Set, of *config.Pool, now time.Time) (netip.Prefix, error) {
+// take takes a prefix of a pool, which is to be one of IPv4 or of IPv6: who names a
+// pool in RADIUS may confuse them.
+func (g *grant) take(pools *pool.Set, of *config.Pool, ipv6 bool, now time.Time) (netip.Prefix, error) {
+	if (len(of.IPv6) > 0) != ipv6 {
+		return netip.Prefix{}, errFamily
+	}
 	p, err := pools.Take(of, g.service.User, now)
 	if err == nil {
 		g.held = append(g.held, p)

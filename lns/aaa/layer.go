@@ -9,10 +9,14 @@
 package aaa
 
 import (
+	"container/list"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -39,14 +43,17 @@ type Layer struct {
 	done  chan struct{}
 
 	boot string // what the IDs of this run's sessions begin with
-	last atomic.Uint64
+	// acquire is DHCP's, or a test's; nil: there is none.
+	acquire func(group *config.DHCP, req dhcp.Request, events dhcp.Events) lease
+	last    atomic.Uint64
 	// leaving: the daemon ends, and so all sessions do.
 	leaving atomic.Bool
 	quiet   sparing.Lines // refusals: a peer that tries passwords must not fill the log
 
 	// What only the loop may touch.
-	sessions map[string]*Session   // of calls that are up, by ID
-	byUser   map[string][]*Session // that were let in, the oldest first
+	sessions map[string]*Session       // of calls that are up, by ID
+	byUser   map[string]*list.List     // of *Session, that were let in, the oldest first
+	holders  map[netip.Prefix]*Session // who has an address or a prefix
 	queue    loop.Deadlines[*Session]
 	tunnels  map[uint16]*tunnelAccount
 }
@@ -71,12 +78,25 @@ func New(cfg *config.Config, parts Parts, log *logrus.Entry) *Layer {
 	}
 	l := &Layer{
 		cfg: cfg, parts: parts, log: log, inbox: loop.NewMailbox(), stop: make(chan struct{}), done: make(chan struct{}),
-		// No two runs begin in one millisecond.
-		boot:     strconv.FormatInt(time.Now().UnixMilli(), 36),
-		sessions: make(map[string]*Session), byUser: make(map[string][]*Session), tunnels: make(map[uint16]*tunnelAccount),
+		boot:     bootName(time.Now()),
+		sessions: make(map[string]*Session), byUser: make(map[string]*list.List), holders: make(map[netip.Prefix]*Session),
+		tunnels: make(map[uint16]*tunnelAccount),
+	}
+	if c := parts.DHCP; c != nil {
+		l.acquire = func(group *config.DHCP, req dhcp.Request, events dhcp.Events) lease {
+			return c.Acquire(group, req, events)
+		}
 	}
 	go l.run()
 	return l
+}
+
+// bootName is what no other run has: its time, and a number by chance for a machine
+// whose clock begins at the same time after each boot.
+func bootName(now time.Time) string {
+	var random [3]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	return strconv.FormatInt(now.UnixMilli(), 36) + hex.EncodeToString(random[:])
 }
 
 // newID makes an Acct-Session-Id.

@@ -21,16 +21,20 @@ type Autoconf interface {
 
 // networkUp says that packets of a family flow.
 func (s *Session) networkUp(f ppp.Family, n ppp.Network, a pppbridge.Attachment) {
-	if s.grant == nil || s.line == nil {
-		return // it was refused, and ends
+	g := s.grant
+	if g == nil || !g.accepted || s.line == nil {
+		return // it was refused, and ends; or LCP has begun anew meanwhile
 	}
 	net := &s.network
 	net.up[f], net.agreed, net.attachment = true, n, a
-	if f == ppp.IPv4 && !s.grant.addresses.IPv4.IsValid() {
-		s.grant.addresses.IPv4 = n.PeerIPv4 // it told us its own
+	if f == ppp.IPv4 && (g.own || !g.addresses.IPv4.IsValid()) {
+		g.own, g.addresses.IPv4 = true, n.PeerIPv4 // it told us its own
 	}
 	if f == ppp.IPv6 {
-		s.grant.addresses.InterfaceID = n.PeerID
+		g.addresses.InterfaceID = n.PeerID
+	}
+	if g.service.User == "" {
+		g.service.User = n.User // a pppd has asked its own files, and says who it is
 	}
 	if net.started.IsZero() {
 		s.started(time.Now())
@@ -50,9 +54,7 @@ func (s *Session) networkUp(f ppp.Family, n ppp.Network, a pppbridge.Attachment)
 func (s *Session) networkDown(f ppp.Family) {
 	net := &s.network
 	net.up[f] = false
-	if net.attached {
-		s.detachUnless(net.up[ppp.IPv4] || net.up[ppp.IPv6])
-	}
+	s.detachUnless(net.up[ppp.IPv4] || net.up[ppp.IPv6])
 	s.show()
 }
 
@@ -95,24 +97,19 @@ func (s *Session) started(now time.Time) {
 		s.due.session = now.Add(t)
 	}
 	s.account(subscriber.RecordStart, now, subscriber.Counters{}, 0)
-	s.interimAfter(now)
+	s.firstInterim(now)
 	s.layer.count.started.Add(1)
 	if h := s.layer.parts.Hooks; h.Wants(hooks.SessionUp) {
 		h.Run(hooks.SessionUp, s.id, hooks.Environment(s.hookFacts(nil)))
 	}
 }
 
-// stopped is its end. What it has counted is told by the bridge's last word, or by
-// the bridge itself if there is none.
-func (s *Session) stopped(now time.Time, cause subscriber.TerminateCause, exit *pppbridge.Exit) {
+// stopped is its end, with what it has counted.
+func (s *Session) stopped(now time.Time, cause subscriber.TerminateCause, c subscriber.Counters) {
 	net := &s.network
 	s.detachUnless(false)
 	if net.started.IsZero() {
 		return
-	}
-	var c subscriber.Counters
-	if exit != nil {
-		c = counted(exit.Stats)
 	}
 	s.account(subscriber.RecordStop, now, c, cause)
 	s.layer.count.stopped.Add(1)
@@ -148,16 +145,22 @@ func (s *Session) finish(cause tunnel.Cause, exit *pppbridge.Exit) {
 	now := time.Now()
 	s.attempt.cancel()
 	s.attempt = nil
-	s.stopped(now, s.terminateCause(cause, exit), exit)
+	why := s.terminateCause(cause, exit)
+	var c subscriber.Counters
+	if exit != nil {
+		c = counted(exit.Stats)
+	}
+	s.stopped(now, why, c)
+	s.linkDown(now, why, c)
 	s.leave(now)
 	s.ended = true
 	delete(s.layer.sessions, s.id)
 	s.due = due{}
 	s.rearm()
-	s.layer.linkDown(s, now)
 	s.view.Store(nil)
-	for _, w := range s.waiting {
-		w.room()
+	s.makeRoom()
+	for _, f := range s.gone {
+		f()
 	}
-	s.waiting = nil
+	s.gone = nil
 }

@@ -14,14 +14,14 @@ type routed struct {
 // the profile's hold.
 func route(cfg *config.Config, profile *config.Profile, name string) routed {
 	r := routed{name: name, sources: profile.AAA.Sources, accounting: profile.AAA.Accounting, profile: profile}
-	if r.sources == nil {
+	if len(r.sources) == 0 {
 		r.sources = []string{config.Local}
 	}
 	var rule *config.Realm
 	if rule, r.name = cfg.RealmOf(name); rule == nil {
 		return r
 	}
-	if rule.Sources != nil {
+	if len(rule.Sources) > 0 {
 		r.sources = rule.Sources
 	}
 	if rule.Accounting != nil {

@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"container/list"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -41,8 +42,14 @@ type Session struct {
 	network network
 	due     due
 	place   loop.Deadline[*Session]
-	reason  *reason // of our own for its end; nil: we have none
-	waiting []*Session
+	link    linkAccount
+	reason  *reason       // of our own for its end; nil: we have none
+	member  *list.Element // of its user's sessions; nil: it is in no such list
+	queued  *list.Element // of those who wait for the end of another; nil: it does not
+	behind  *Session      // which one that is
+	waiting list.List     // of *Session: those who wait for the end of this one
+	gone    []func()      // to be called after the end
+	penalty time.Time     // nothing is judged before: the last refusal waits until then
 	ended   bool
 }
 
@@ -61,6 +68,12 @@ type reason struct {
 	text  string
 }
 
+// linkAccount is the record of RFC 2867 of the begin of a link.
+type linkAccount struct {
+	group *config.RADIUSGroup // that has it; nil: none has
+	since time.Time
+}
+
 // NewSession makes the session of a call with this profile.
 func (l *Layer) NewSession(profile *config.Profile) *Session {
 	s := &Session{layer: l, id: l.newID(), profile: profile, log: l.log}
@@ -73,6 +86,7 @@ func (s *Session) ID() string { return s.id }
 
 // due is when a session wants attention, by what for; zero: not at all.
 type due struct {
+	begin   time.Time // an attempt that came too early is to be judged
 	refusal time.Time // a refusal that was held back is to be said
 	room    time.Time // an older session of the user had to end until now
 	session time.Time // the session's time is over
@@ -82,7 +96,7 @@ type due struct {
 // next is the earliest.
 func (d *due) next() time.Time {
 	var first time.Time
-	for _, t := range [...]time.Time{d.refusal, d.room, d.session, d.interim} {
+	for _, t := range [...]time.Time{d.begin, d.refusal, d.room, d.session, d.interim} {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
@@ -103,6 +117,9 @@ func (s *Session) rearm() { s.layer.queue.Set(&s.place, s.due.next()) }
 
 // expire does what is due.
 func (s *Session) expire(now time.Time) {
+	if take(&s.due.begin, now) {
+		s.attempt.begin(now)
+	}
 	if take(&s.due.refusal, now) {
 		s.attempt.sayHeld()
 	}
@@ -138,7 +155,8 @@ func (s *Session) Established(line *subscriber.Line, call Call, log *logrus.Entr
 			s.log = log
 		}
 		s.layer.sessions[s.id] = s
-		s.layer.linkUp(s)
+		s.hold() // what it was given before its call
+		s.linkUp(time.Now())
 	})
 }
 
