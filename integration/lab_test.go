@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"adit/integration/lab"
+	"adit/integration/scenario"
 )
 
 var labRun = flag.String("lab.run", "", "pattern of the tests to run inside the lab")
@@ -36,10 +37,28 @@ func TestLab(t *testing.T) {
 		packages = strings.Split(list, ",")
 	}
 	lab.RunTests(t, packages, lab.TestOptions{
+		Options:  lab.Options{Env: unpackServers(t)},
 		Run:      *labRun,
 		Binaries: map[string]string{"ADIT_BIN": "adit/cmd/adit"},
 		Skip:     newerKernel,
 	})
+}
+
+// unpackServers sees to the servers that the lab's tests take out of the cache,
+// because there is no network inside, and returns what tells them where it is.
+func unpackServers(t *testing.T) []string {
+	t.Helper()
+	if _, err := scenario.UnpackFreeRADIUS(t.Context(), os.Stdout); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := scenario.UnpackDHCP(t.Context(), os.Stdout, scenario.Dnsmasq); err != nil {
+		t.Fatal(err)
+	}
+	cache, err := lab.CacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"XDG_CACHE_HOME=" + filepath.Dir(cache)}
 }
 
 // newerKernel are tests of what the lab's Linux 6.1 does not have: a TUN that

@@ -28,6 +28,7 @@ var guestNeeds = []Need{
 	{"pppd", "ppp"},
 	{"tcpdump", "tcpdump"},
 	{"modprobe", "kmod"},
+	{"radclient", "freeradius-utils"}, // starts nothing
 }
 
 // machineNeeds are used to build and boot the virtual machine.

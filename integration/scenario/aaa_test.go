@@ -1,0 +1,30 @@
+package scenario
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestAAA: the table of users and attributes with each way of the LNS's for PPP
+// and its data, and pppd as the client of all. Each has to come out as the table
+// has it, so that what a profile means does not depend on the engine.
+func TestAAA(t *testing.T) {
+	for _, lns := range []AAAEngine{AAAPPPDAsync, AAAPPPDKernel, AAABuiltin, AAABuiltinKernel} {
+		t.Run(cleanName(lns.Bridge), func(t *testing.T) {
+			site := &AAASite{Net: NewNet(t), LNS: lns, LAC: AAAPPPDKernel, Limit: 2 * time.Minute}
+			var err error
+			if site.FreeRADIUS, err = UnpackFreeRADIUS(t.Context(), os.Stderr); err != nil {
+				t.Fatal(err)
+			}
+			if site.DHCP, err = UnpackDHCP(t.Context(), os.Stderr, Dnsmasq); err != nil {
+				t.Fatal(err)
+			}
+			rows := slices.DeleteFunc(AAATable(), func(r AAARow) bool {
+				return !r.InLab || r.Method == "mppe" && !lns.pppd()
+			})
+			site.Compare(t, rows, AAA(t, site, rows))
+		})
+	}
+}
