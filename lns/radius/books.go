@@ -2,7 +2,6 @@ package radius
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"layeh.com/radius"
-	"layeh.com/radius/rfc2866"
 
 	"adit/internal/config"
 	"adit/internal/loop"
@@ -122,52 +120,6 @@ func (b *books) counts(all map[string]uint64) {
 	} {
 		all[name] = n.Load()
 	}
-}
-
-// recover takes up what the files have: what is to be sent, and what was open. It
-// runs before the loop.
-func (b *books) recover(found []*entry) {
-	for _, e := range found {
-		b.enlist(e)
-	}
-	for _, a := range b.accounts {
-		for _, c := range a.chains {
-			if c.last != nil {
-				b.bury(c)
-			}
-		}
-		if a.group(b.cfg) == nil && a.unsettled > 0 {
-			b.log.WithField("group", a.name).Warn("accounting records wait on disk for a RADIUS group that is not in the configuration any more")
-		}
-	}
-	b.flush()
-	if n := b.count.recovered.Load(); n > 0 {
-		b.log.WithField("sessions", n).Warn("sessions were open when the daemon ended; their accounting is closed now")
-	}
-	b.store.found = nil
-}
-
-// bury ends what was open when the daemon was killed.
-func (b *books) bury(c *chain) {
-	last, err := b.store.content(c.last)
-	if err == nil {
-		last, err = lastRites(last)
-	}
-	var octets []byte
-	if err == nil {
-		octets, err = last.append(nil)
-	}
-	if err != nil {
-		b.lost(c.last, "the accounting of a session that was open cannot be closed: "+err.Error())
-		b.forgetLast(c)
-		b.tidy(c)
-		return
-	}
-	b.count.recovered.Add(1)
-	b.store.last++
-	e := &entry{number: b.store.last, kind: last.kind, group: last.group, id: last.id}
-	b.store.put(e, frameRecord, octets)
-	b.enlist(e)
 }
 
 // add takes a record. Any goroutine.
@@ -435,73 +387,4 @@ func (b *books) sleep(at time.Time) time.Duration {
 		}
 	}
 	return wait
-}
-
-// send gives a record to the transport.
-func (b *books) send(e *entry) bool {
-	what, err := b.store.content(e)
-	var attributes radius.Attributes
-	if err == nil {
-		attributes, err = radius.ParseAttributes(what.attributes)
-	}
-	if err != nil {
-		b.drop(e, "they cannot be read from disk: "+err.Error())
-		return false
-	}
-	b.transport.submit(&request{
-		kind: accounting, servers: e.chain.account.group(b.cfg).Servers,
-		build: func(p *radius.Packet) error {
-			p.Attributes = append(make(radius.Attributes, 0, len(attributes)+1), attributes...)
-			delay := max(0, now().Sub(what.time)/time.Second)
-			p.Add(rfc2866.AcctDelayTime_Type, number(uint32(delay)))
-			return nil
-		},
-		done: func(_ *Reply, err error) {
-			b.inbox.Put(func() { b.returned(e, err) })
-		},
-	})
-	return true
-}
-
-// returned serves the outcome of a record that was under way: the first of its
-// chain.
-func (b *books) returned(e *entry, err error) {
-	c, a := e.chain, e.chain.account
-	a.underWay--
-	var dead noServer
-	switch {
-	case err == nil:
-		b.count.delivered.Add(1)
-		a.pausedUntil = time.Time{}
-		a.lastTaken = max(a.lastTaken, e.number)
-		b.next(c)
-	case errors.As(err, &dead):
-		a.ready.pushFront(c)
-		a.pause(dead.retryAt, now())
-	case errors.Is(err, ErrClosed):
-		a.ready.pushFront(c)
-	case errors.Is(err, ErrNoAnswer), errors.Is(err, ErrBusy):
-		b.count.failures.Add(1)
-		e.rounds++
-		if e.rounds >= patientRounds {
-			a.settle(e)
-		}
-		rest := min(lastBackoff, firstBackoff<<min(e.rounds-1, 16))
-		a.delayed.Set(&c.deadline, now().Add(rest))
-	default:
-		b.count.unfit.Add(1)
-		b.drop(e, err.Error())
-		b.next(c)
-	}
-}
-
-// next is done with the first record of a chain and gets the next one ready.
-func (b *books) next(c *chain) {
-	e := c.queue[0]
-	c.queue = c.queue[1:]
-	b.done(e)
-	if len(c.queue) > 0 {
-		c.account.ready.pushBack(c)
-	}
-	b.tidy(c)
 }

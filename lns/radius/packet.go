@@ -25,7 +25,6 @@ const (
 // Why an answer is dropped.
 var (
 	errMalformed     = errors.New("malformed")
-	errUnexpected    = errors.New("unexpected")
 	errAuthenticator = errors.New("bad authenticator")
 	errUnsigned      = errors.New("no Message-Authenticator")
 )
@@ -144,6 +143,7 @@ func checkMessageAuthenticator(wire, secret []byte, required bool) error {
 			// "Any packet that contains an EAP-Message attribute MUST also contain a
 			// Message-Authenticator."
 			required = true
+		default: // it says nothing of who sent it
 		}
 		i += int(wire[i+1])
 	}
