@@ -28,7 +28,8 @@ type attempt struct {
 	req     ppp.AuthRequest
 	began   time.Time
 	routed
-	next int // of sources
+	next   int  // of sources
+	asking bool // a RADIUS group, which is to answer once
 	// held is a refusal that waits for its time.
 	held *ppp.Verdict
 	// With the answer that lets the peer in: what it is told.
@@ -155,9 +156,11 @@ func (a *attempt) request(source string, server *config.RADIUSServer, state []by
 	build := func(p *radius.Packet) error {
 		return radattr.AccessRequest(p, l.nas(), line, name, req, state)
 	}
+	a.asking = true
 	l.parts.RADIUS.Authenticate(lnsradius.Request{Group: group, Server: server, Build: build}, func(r *lnsradius.Reply, err error) {
 		s.post(func() {
-			if a.live() {
+			if a.live() && a.asking {
+				a.asking = false
 				a.replied(source, r, err)
 			}
 		})

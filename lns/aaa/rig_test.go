@@ -98,8 +98,10 @@ func (r *rig) nothingLeft() {
 		}
 	}
 	r.layer.ask(r.t.Context(), func() {
-		if n := len(r.layer.sessions) + len(r.layer.byUser) + r.layer.queue.Len(); n != 0 {
-			r.t.Errorf("left: %d sessions, %d users, %d deadlines", len(r.layer.sessions), len(r.layer.byUser), r.layer.queue.Len())
+		l := r.layer
+		if len(l.sessions)+len(l.byUser)+len(l.holders)+len(l.tunnels)+l.queue.Len() != 0 {
+			r.t.Errorf("left: %d sessions, %d users, %d holders, %d tunnels, %d deadlines",
+				len(l.sessions), len(l.byUser), len(l.holders), len(l.tunnels), l.queue.Len())
 		}
 	})
 	r.told.mu.Lock()
@@ -192,13 +194,21 @@ func (r *rig) up(s *Session, v ppp.Verdict) {
 type testRADIUS struct {
 	mu      sync.Mutex
 	answer  func(p *radius.Packet) (*radius.Packet, error) // nil: nobody answers
+	delay   func() time.Duration                           // of an answer; nil: none
 	records []subscriber.Record
 }
 
 func (c *testRADIUS) Authenticate(r lnsradius.Request, done func(*lnsradius.Reply, error)) {
 	c.mu.Lock()
-	answer := c.answer
+	answer, delay := c.answer, c.delay
 	c.mu.Unlock()
+	if delay != nil {
+		after, tell := delay(), done
+		done = func(reply *lnsradius.Reply, err error) {
+			time.Sleep(after)
+			tell(reply, err)
+		}
+	}
 	p := radius.New(radius.CodeAccessRequest, []byte("secret"))
 	if err := r.Build(p); err != nil {
 		go done(nil, err)
