@@ -22,11 +22,12 @@ import (
 // process is a daemon in this process, with its log and its control socket.
 type process struct {
 	log    *entries
-	path   string // of its configuration
 	hangup chan os.Signal
-	client *control.Client
-	stop   context.CancelFunc
-	ended  chan error
+	// path is of its configuration, which was the document at the start.
+	path, document string
+	client         *control.Client
+	stop           context.CancelFunc
+	ended          chan error
 }
 
 // entries is a log in JSON that a test may read while it is written.
@@ -68,7 +69,7 @@ func run(t *testing.T, name, document string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{log: new(entries), path: path, hangup: make(chan os.Signal, 1), client: control.NewClient(socket), ended: make(chan error, 1)}
+	p := &process{log: new(entries), path: path, document: document, hangup: make(chan os.Signal, 1), client: control.NewClient(socket), ended: make(chan error, 1)}
 	logger := logrus.New()
 	logger.SetOutput(p.log)
 	logger.SetFormatter(&logrus.JSONFormatter{})

@@ -51,9 +51,12 @@ func differingRADIUS(a, b *config.RADIUS) []string {
 	if !same(reflect.ValueOf(a.DynamicAuthClients), reflect.ValueOf(b.DynamicAuthClients)) {
 		all = append(all, dynamicAuthClients)
 	}
+	if a.DynamicAuth != b.DynamicAuth {
+		all = append(all, "radius.dynamic_authorization.listen")
+	}
 	one, other := *a, *b
 	for _, r := range []*config.RADIUS{&one, &other} {
-		r.Servers, r.Groups, r.DynamicAuthClients = nil, nil, nil
+		r.Servers, r.Groups, r.DynamicAuthClients, r.DynamicAuth = nil, nil, nil, netip.AddrPort{}
 	}
 	if !same(reflect.ValueOf(one), reflect.ValueOf(other)) {
 		all = append(all, "radius")
@@ -111,6 +114,16 @@ func same(a, b reflect.Value) bool {
 		return sameElements(a, b)
 	case reflect.Array:
 		return sameElements(a, b)
+	case reflect.Map:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for _, key := range a.MapKeys() {
+			if v := b.MapIndex(key); !v.IsValid() || !same(a.MapIndex(key), v) {
+				return false
+			}
+		}
+		return true
 	case reflect.Struct:
 		if a.Type().PkgPath() == reflect.TypeFor[netip.Addr]().PkgPath() {
 			return a.Equal(b)
@@ -122,8 +135,6 @@ func same(a, b reflect.Value) bool {
 		}
 		return true
 	default:
-		// Maps have named; a kind that cannot be compared is a mistake that a
-		// test finds.
 		return a.Equal(b)
 	}
 }

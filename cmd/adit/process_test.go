@@ -86,8 +86,22 @@ func TestLogReaderGoesAway(t *testing.T) {
 type own struct {
 	cmd    *exec.Cmd
 	log    *os.File
+	lines  *bufio.Scanner // of the log, after what was waited for
 	socket string
 	ended  chan error
+}
+
+// awaitLine waits for a line in the log.
+func (p *own) awaitLine(t *testing.T, text string) {
+	t.Helper()
+	timer := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
+	defer timer.Stop()
+	for p.lines.Scan() {
+		if strings.Contains(p.lines.Text(), text) {
+			return
+		}
+	}
+	t.Fatalf("its log has no %q", text)
 }
 
 // dialMute configures a LAC tunnel to a port that nobody answers on.
@@ -126,14 +140,9 @@ func startProcess(t *testing.T, document string) *own {
 	w.Close()
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		if strings.Contains(lines.Text(), "adit is ready") {
-			return p
-		}
-	}
-	t.Fatal("it ended before it was ready")
-	return nil
+	p.lines = bufio.NewScanner(r)
+	p.awaitLine(t, "adit is ready")
+	return p
 }
 
 // mustEnd waits for a good end, within what goodbye and the control socket may

@@ -23,8 +23,8 @@ func reloadCommand(f *flags) *cobra.Command {
 		Short: "Have the daemon read its configuration again",
 		Long: `Have the daemon read its configuration again. What can change while sessions are
 up does: the users with their files, the programs of [hooks], log.level and
-radius.dynamic_auth_clients. All else that is different is listed: it needs a
-restart. No session ends. Where the configuration is wrong, nothing changes,
+radius.dynamic_authorization.clients. All else that is different is listed: it
+needs a restart. No session ends. Where the configuration is wrong, nothing changes,
 every error is shown, and the exit status is 2.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -79,7 +79,7 @@ const (
 	partUsers          = "users"
 	partHooks          = "hooks"
 	partLogLevel       = "log.level"
-	dynamicAuthClients = "radius.dynamic_auth_clients"
+	dynamicAuthClients = "radius.dynamic_authorization.clients"
 )
 
 // reloadable are those parts.

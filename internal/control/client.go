@@ -14,8 +14,11 @@ import (
 	"time"
 )
 
-// clientTimeout bounds one question, a little longer than the server takes.
-const clientTimeout = requestTimeout + 5*time.Second
+// These bound one question, a little longer than the server takes.
+const (
+	clientTimeout       = requestTimeout + 5*time.Second
+	clientReloadTimeout = reloadTimeout + 5*time.Second
+)
 
 // maxAnswer bounds an answer, in octets: some 100,000 sessions of 1 KiB.
 const maxAnswer = 256 << 20
@@ -35,7 +38,7 @@ func NewClient(socket string) *Client {
 	}
 	return &Client{
 		socket: socket,
-		http:   http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1}, Timeout: clientTimeout},
+		http:   http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1}},
 	}
 }
 
@@ -69,10 +72,16 @@ func (c *Client) Disconnect(ctx context.Context, sel Selector) (Disconnected, er
 // Reload has the configuration read again. Where it is wrong, the error is an
 // *Error with Problems, and nothing has changed.
 func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
-	return ask[Reloaded](ctx, c, http.MethodPost, "/v1/reload", nil)
+	return askWithin[Reloaded](ctx, c, clientReloadTimeout, http.MethodPost, "/v1/reload", nil)
 }
 
 func ask[T any](ctx context.Context, c *Client, method, path string, question any) (T, error) {
+	return askWithin[T](ctx, c, clientTimeout, method, path, question)
+}
+
+func askWithin[T any](ctx context.Context, c *Client, timeout time.Duration, method, path string, question any) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	var view T
 	var body io.Reader
 	if question != nil {

@@ -24,6 +24,8 @@ const (
 	readTimeout     = 5 * time.Second
 	idleTimeout     = time.Minute
 	shutdownTimeout = 2 * time.Second
+	// reloadTimeout is for files with a million users.
+	reloadTimeout = 2 * time.Minute
 )
 
 // Server answers requests on a listener from Listen.
@@ -87,7 +89,7 @@ func (s *Server) routes() http.Handler {
 		return notNull(sessions), err
 	}))
 	mux.HandleFunc("POST /v1/disconnect", s.disconnect)
-	mux.Handle("POST /v1/reload", answer(s, s.daemon.Reload))
+	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("/", s.elsewhere)
 	return mux
 }
@@ -126,7 +128,13 @@ func cmpOr(orders ...int) int {
 // answer serves what a question to the daemon yields.
 func answer[T any](s *Server, ask func(context.Context) (T, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
+		answerWithin(s.timeout, ask).ServeHTTP(w, r)
+	})
+}
+
+func answerWithin[T any](timeout time.Duration, ask func(context.Context) (T, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		view, err := ask(ctx)
 		var wrong *Error
@@ -139,6 +147,12 @@ func answer[T any](s *Server, ask func(context.Context) (T, error)) http.Handler
 			reply(w, http.StatusOK, view)
 		}
 	})
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	// A connection that cannot be given more time has what all have.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(reloadTimeout + readTimeout))
+	answerWithin(reloadTimeout, s.daemon.Reload).ServeHTTP(w, r)
 }
 
 func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
