@@ -61,6 +61,7 @@ type Call struct {
 	data    *dataSession
 	bridge  pppbridge.Bridge
 	link    *link
+	early   [][]byte        // LCP frames that came before the bridge was there
 	exit    *pppbridge.Exit // of the bridge
 	ending  *tunnel.Cause   // the CDN that is to follow the end of PPP
 }

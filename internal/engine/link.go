@@ -25,14 +25,17 @@ type link struct {
 
 // politeness is how long a LAC lets the LNS speak first. Our ICCN and our first
 // frame leave at one instant, and an LNS may take the frame before it has dealt
-// with the ICCN: then the frame is lost, and the next one goes three seconds
-// later.
+// with the ICCN: with many of them the frame is lost then, and the next one goes
+// three seconds later. (What we do as an LNS is in early.go.)
 const politeness = 500 * time.Millisecond
 
 // controlFrame is a PPP control frame on its way from a reader to its shard.
 type controlFrame struct {
-	link  *link
+	link  *link // nil: of early, by what follows
 	frame []byte
+
+	slot            *tunnelSlot
+	tunnel, session uint16
 }
 
 func newLink(s *shard, c *Call) *link {
@@ -97,7 +100,7 @@ const linkFrames = 64
 func (l *link) Control(frame []byte) bool {
 	if l.inInbox.Add(1) <= linkFrames {
 		select {
-		case l.shard.frames <- controlFrame{l, bytes.Clone(frame)}:
+		case l.shard.frames <- controlFrame{link: l, frame: bytes.Clone(frame)}:
 			return true
 		default:
 		}
@@ -119,6 +122,10 @@ func (l *link) Post(f func(now time.Time)) bool {
 // bridge ended comes to nothing.
 func (l *link) receive(now time.Time, frame []byte) {
 	l.inInbox.Add(-1)
+	l.take(now, frame)
+}
+
+func (l *link) take(now time.Time, frame []byte) {
 	if l.bridge != nil {
 		l.speak(now)
 		l.bridge.Control(now, frame)
@@ -136,13 +143,21 @@ func (l *link) rearm() {
 	}
 }
 
+func (s *shard) receiveFrame(now time.Time, in controlFrame) {
+	if in.link == nil {
+		s.receiveEarly(now, in)
+		return
+	}
+	in.link.receive(now, in.frame)
+}
+
 // drainFrames receives what has come meanwhile, but no more than a full inbox, so
 // that the rest of the loop has its turn.
 func (s *shard) drainFrames(now time.Time) {
 	for range framesSize {
 		select {
 		case in := <-s.frames:
-			in.link.receive(now, in.frame)
+			s.receiveFrame(now, in)
 		default:
 			return
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"adit/internal/kernel"
 	"adit/pppbridge"
@@ -118,7 +119,9 @@ func (t *Tunnel) startBridge(c *Call) error {
 	if s, ok := bridge.(pppbridge.Stepper); ok {
 		c.link = l
 		l.begin(s, !c.LNS)
+		c.takeEarly(time.Now())
 	}
+	c.early = nil
 	return nil
 }
 

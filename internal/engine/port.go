@@ -92,7 +92,9 @@ func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID,
 	}
 	d := slot.session(sessionID)
 	if d == nil {
-		e.counters.inc(DropUnknownSession)
+		if !slot.early(packet, tunnelID, sessionID) {
+			e.counters.inc(DropUnknownSession)
+		}
 		return
 	}
 	slot.heard(now.Sub(e.epoch))

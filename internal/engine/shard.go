@@ -91,7 +91,7 @@ func (s *shard) run() {
 			s.receiveNewcomer(in)
 		case in := <-s.frames:
 			now := time.Now()
-			in.link.receive(now, in.frame)
+			s.receiveFrame(now, in)
 			s.drainFrames(now)
 		case <-s.mail.Ready():
 			s.mail.Run()

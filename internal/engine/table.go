@@ -20,6 +20,8 @@ type tunnelSlot struct {
 	pages [256]atomic.Pointer[sessionPage]
 	// lastData is when the last data message came, after Engine.epoch; 0: never.
 	lastData atomic.Int64
+	// earlyInInbox is how many frames of early are on their way to the owner.
+	earlyInInbox atomic.Int32
 }
 
 type sessionPage [256]atomic.Pointer[dataSession]
