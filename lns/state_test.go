@@ -1,11 +1,14 @@
 package lns
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	layeh "layeh.com/radius"
 
 	"adit/internal/config"
 	"adit/lns/hooks"
@@ -59,5 +62,30 @@ func TestReloadOfUsers(t *testing.T) {
 	}
 	if err := client.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReloadOfDynamicAuthorizationClients: who was no client is one afterwards,
+// and is answered.
+func TestReloadOfDynamicAuthorizationClients(t *testing.T) {
+	cfg, _ := builtinConfig()
+	cfg.RADIUS.DynamicAuth = netip.MustParseAddrPort("127.0.0.1:0")
+	r := newTestRole(t, cfg)
+	ask := func(within time.Duration) (*layeh.Packet, error) {
+		p := layeh.New(layeh.CodeDisconnectRequest, []byte("coa-secret"))
+		p.Add(1, layeh.Attribute("nobody")) // User-Name
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		return (&layeh.Client{Retry: time.Second}).Exchange(ctx, p, r.parts.coa.Addr().String())
+	}
+	if _, err := ask(100 * time.Millisecond); err == nil {
+		t.Error("a stranger is answered")
+	}
+	other := *cfg
+	other.RADIUS.DynamicAuthClients = []*config.DynamicAuthClient{
+		{Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Secret: config.Secret("coa-secret")}}
+	r.Reload(&other)
+	if p, err := ask(20 * time.Second); err != nil || p.Code != layeh.CodeDisconnectNAK {
+		t.Errorf("a client is answered with %v, %v", p, err)
 	}
 }
