@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode"
 
+	"adit/integration/guide"
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/lns"
@@ -107,6 +108,31 @@ func examples(t *testing.T) string {
 	return dir
 }
 
+// ours puts the files of a page that are to be in /etc/adit into dir, and makes a
+// configuration name them there. It returns the lines in which those begin that are
+// no adit.toml.
+func ours(t *testing.T, dir string, d document) map[int]bool {
+	t.Helper()
+	others := map[int]bool{}
+	steps, err := guide.Parse(strings.Join(d.lines, "\n"))
+	if err != nil {
+		t.Errorf("%s: %v", d.path, err)
+	}
+	for _, s := range steps {
+		name, ok := strings.CutPrefix(s.Path, etc)
+		if !ok || strings.HasSuffix(name, "adit.toml") {
+			continue
+		}
+		others[s.Line] = true
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(s.Text), s.Mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return others
+}
+
+const etc = "/etc/adit/"
+
 var secretFile = regexp.MustCompile(`(?m)^\s*secret_file\s*=\s*"([^"/]+)"`)
 
 // checkExample loads a configuration and returns every error and warning, each
@@ -120,7 +146,7 @@ func checkExample(t *testing.T, dir string, d document, b block) []string {
 	}
 	// As many empty lines before it as the document has.
 	path := filepath.Join(dir, "adit.toml")
-	text := strings.Repeat("\n", b.line-1) + b.text
+	text := strings.Repeat("\n", b.line-1) + strings.ReplaceAll(b.text, `"`+etc, `"`+dir+"/")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +171,9 @@ func TestDocsExamplesLoad(t *testing.T) {
 	count := 0
 	for _, d := range documents(t) {
 		blocks, _ := d.parts()
+		others := ours(t, dir, d)
 		for _, b := range blocks {
-			if b.language != "toml" {
+			if b.language != "toml" || others[b.line] {
 				continue
 			}
 			count++
@@ -285,6 +312,9 @@ func declared(decl ast.Decl, into map[string]bool) {
 			if pointer, ok := receiver.(*ast.StarExpr); ok {
 				receiver = pointer.X
 			}
+			if generic, ok := receiver.(*ast.IndexExpr); ok {
+				receiver = generic.X
+			}
 			if id, ok := receiver.(*ast.Ident); ok {
 				into[id.Name+"."+d.Name.Name] = true
 			}
@@ -389,14 +419,16 @@ func TestDocsNamesExist(t *testing.T) {
 func TestDocsCounters(t *testing.T) {
 	const page = "docs/guide/operating.md"
 	explained := map[string]bool{}
-	row := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\|")
+	row := regexp.MustCompile("^\\| ((?:`[a-z0-9_]+`(?:, )?)+) \\|")
 	in := false
 	for _, line := range readDocument(t, page).lines {
 		if strings.HasPrefix(line, "## ") {
 			in = line == "## Counters"
 		}
 		if m := row.FindStringSubmatch(line); in && m != nil {
-			explained[m[1]] = true
+			for _, name := range quoted.FindAllStringSubmatch(m[1], -1) {
+				explained[name[1]] = true
+			}
 		}
 	}
 	known := map[string]bool{}
