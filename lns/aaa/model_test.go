@@ -295,6 +295,9 @@ func (m *model) check() {
 				continue
 			}
 			a := &s.grant.addresses
+			if s.grant.accepted && !a.IPv4.IsValid() {
+				m.t.Errorf("%s was let in without an address", s.id)
+			}
 			all := slices.Concat(a.Prefixes, a.Delegated)
 			if a.IPv4.IsValid() && !s.grant.own {
 				all = append(all, netip.PrefixFrom(a.IPv4, 32))
