@@ -153,6 +153,11 @@ func (a *attempt) request(source string, server *config.RADIUSServer, state []by
 		return
 	}
 	line, req, name := s.line, a.req, a.name
+	if req.Method == ppp.MethodMSCHAPv2 {
+		// RFC 2759 section 8.2 has the name in what the peer hashes, so a server that is
+		// told another cannot check it. It knows how to take the realm off itself.
+		name = req.Name
+	}
 	build := func(p *radius.Packet) error {
 		return radattr.AccessRequest(p, l.nas(), line, name, req, state)
 	}

@@ -289,6 +289,30 @@ func testRADIUSGrant(t *testing.T) {
 	r.nothingLeft()
 }
 
+// A realm is taken off for the server, but not where the name is in the hash: RFC
+// 2759 section 8.2, ChallengeHash, has "UserName" among what is hashed.
+func TestStrippedRealm(t *testing.T) { synctest.Test(t, testStrippedRealm) }
+
+func testStrippedRealm(t *testing.T) {
+	r := newRig(t, func(c *config.Config, p *config.Profile) {
+		p.AAA.Sources = []string{"isp"}
+		c.Realms = []*config.Realm{{Name: "example.net", Strip: true}}
+	})
+	var asked []string
+	r.radius.answer = func(p *radius.Packet) (*radius.Packet, error) {
+		asked = append(asked, rfc2865.UserName_GetString(p))
+		return p.Response(radius.CodeAccessReject), nil
+	}
+	s, _ := r.call("")
+	r.login(s, "carol@example.net", "hers")
+	r.show(s, response(t, ppp.MethodMSCHAPv2, "carol@example.net", "hers"))
+	if !slices.Equal(asked, []string{"carol", "carol@example.net"}) {
+		t.Errorf("asked about %q", asked)
+	}
+	s.Ended(tunnel.Cause{}, nil)
+	r.nothingLeft()
+}
+
 // A session that nobody is asked about has its addresses before its call.
 func TestAnonymous(t *testing.T) { synctest.Test(t, testAnonymous) }
 
