@@ -4,8 +4,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
-	"adit/integration/lab"
 	"adit/integration/scenario"
 	"adit/internal/need"
 )
@@ -16,9 +16,6 @@ import (
 func TestAAA(t *testing.T) {
 	n := network(t)
 	ctx := t.Context()
-	if err := lab.InstallPrograms(ctx, os.Stderr, lab.Need{Program: "tcpdump", Package: "tcpdump"}); err != nil {
-		need.Lack(t, "needs tcpdump: %v", err)
-	}
 	tree, err := scenario.UnpackFreeRADIUS(ctx, os.Stderr)
 	if err != nil {
 		need.Lack(t, "needs FreeRADIUS: %v", err)
@@ -29,7 +26,7 @@ func TestAAA(t *testing.T) {
 	}
 	rows := slices.DeleteFunc(scenario.AAATable(), func(r scenario.AAARow) bool { return r.Method == "mppe" })
 	site := &scenario.AAASite{
-		Net: n, LNS: scenario.AAABuiltin, LAC: scenario.AAABuiltin, FreeRADIUS: tree, DHCP: dhcp, Limit: upLimit,
+		Net: n, LNS: scenario.AAABuiltin, LAC: scenario.AAABuiltin, FreeRADIUS: tree, DHCP: dhcp, Limit: upLimit, Brief: 4 * time.Second,
 	}
 	site.Compare(t, rows, scenario.AAA(t, site, rows))
 }

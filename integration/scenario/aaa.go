@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,7 +32,6 @@ type aaaRun struct {
 	rows    []AAARow
 	servers *aaaServers
 	lns     *AditDaemon
-	capture string
 	first   []*aaaCall // of each row
 	second  []*aaaCall // nil: the row has none
 }
@@ -47,7 +48,6 @@ func AAA(t TB, site *AAASite, rows []AAARow) map[string]AAAOutcome {
 		}
 	}
 	r := &aaaRun{t: t, site: site, rows: rows, servers: site.servers(t)}
-	r.capture = site.Net.A.Capture(t, "wire", site.Net.Links[0].Left.Interface, "udp", "port", "1701")
 	r.lns = site.startLNS(t, r.servers)
 	r.second = make([]*aaaCall, len(rows))
 	var more []*aaaCall
@@ -65,7 +65,10 @@ func AAA(t TB, site *AAASite, rows []AAARow) map[string]AAAOutcome {
 	}
 	begin := time.Now()
 	said := func(what string) { t.Logf("after %v: %s", time.Since(begin).Round(100*time.Millisecond), what) }
-	lac := r.dial(1, r.first)
+	// Those who encrypt come when there is nobody else: a pppd that waits three
+	// seconds for an answer begins MPPE anew, and that is the end of the link.
+	encrypted := r.dial(0, r.calls(func(c *aaaCall) bool { return c.row.Method == "mppe" }))
+	lac := r.dial(1, r.calls(func(c *aaaCall) bool { return c.row.Method != "mppe" }))
 	said("the first calls are up, or refused")
 	reached := r.traffic()
 	said("packets have passed")
@@ -80,8 +83,11 @@ func AAA(t TB, site *AAASite, rows []AAARow) map[string]AAAOutcome {
 		return !slices.ContainsFunc(r.first, func(c *aaaCall) bool { return c.up && !c.ended && c.row.Want.Cause == "Port-Preempted" })
 	})
 	r.hangUp()
-	again.Stop(t)
-	lac.Stop(t)
+	for _, d := range []*AditDaemon{encrypted, lac, again} {
+		if d != nil {
+			d.Stop(t)
+		}
+	}
 	r.nothingLeft()
 	said("all have hung up")
 	return r.outcomes(reached)
@@ -102,9 +108,23 @@ func (r *aaaRun) await(what string, condition func() bool) {
 	r.t.Fatalf("waited %v in vain for %s", r.site.Limit, what)
 }
 
-// dial starts a LAC and waits until each of its calls is up or has ended.
+// calls are those of the first ones that are wanted.
+func (r *aaaRun) calls(wanted func(c *aaaCall) bool) (some []*aaaCall) {
+	for _, c := range r.first {
+		if wanted(c) {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// dial starts a LAC and waits until each of its calls is up or has ended. Without
+// calls there is no LAC.
 func (r *aaaRun) dial(round int, calls []*aaaCall) *AditDaemon {
 	r.t.Helper()
+	if len(calls) == 0 {
+		return nil
+	}
 	lac := Adit(r.t, r.site.Net.A, r.site.lac(round, calls))
 	for _, c := range calls {
 		c.lac = lac
@@ -115,8 +135,8 @@ func (r *aaaRun) dial(round int, calls []*aaaCall) *AditDaemon {
 	return lac
 }
 
-// look notes what both ends say of the calls at present. A session that has its
-// addresses has also its prefixes.
+// look notes what both ends say of the calls, once they are up, and which of them
+// have ended.
 func (r *aaaRun) look() {
 	r.t.Helper()
 	atLNS := map[string]control.Session{}
@@ -134,7 +154,7 @@ func (r *aaaRun) look() {
 			logs[c.lac] = c.lac.Log()
 		}
 		at := slices.IndexFunc(clients[c.lac], func(s control.Session) bool { return s.Name == c.name })
-		if s, ok := atLNS[c.number]; ok && at >= 0 && settled(s) && clients[c.lac][at].LocalAddress.IsValid() {
+		if s, ok := atLNS[c.number]; ok && at >= 0 && !c.up && settled(s) && clients[c.lac][at].LocalAddress.IsValid() {
 			c.up, c.lns, c.client = true, s, clients[c.lac][at]
 		}
 		c.ended = hasEnded(logs[c.lac], c.name)
@@ -185,7 +205,13 @@ func (r *aaaRun) ask() {
 		default:
 			continue
 		}
-		out, err := r.servers.radius.Radclient(r.servers.coa, what, aaaSecret, attributes)
+		file := filepath.Join(r.t.TempDir(), c.name)
+		if err := os.WriteFile(file, []byte(attributes), 0o600); err != nil {
+			r.t.Fatalf("%v", err)
+		}
+		// The answer to a Disconnect-Request comes when all is over, and a pppd takes
+		// its time.
+		out, err := r.site.Net.B.Run("radclient", "-x", "-t", "3", "-r", "10", "-f", file, r.servers.coa.String(), what, aaaSecret)
 		if err != nil || !strings.Contains(strings.ToLower(out), what+"-ack") {
 			r.t.Errorf("%s: radclient %s: %v: %s", c.name, what, err, out)
 		}

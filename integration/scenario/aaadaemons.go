@@ -36,8 +36,9 @@ type AAASite struct {
 	// Dnsmasq.
 	FreeRADIUS string
 	DHCP       DHCPTrees
-	// Limit is how long any one thing may take.
-	Limit time.Duration
+	// Limit is how long any one thing may take, and Brief is the time of sessions
+	// that end by themselves, in whole seconds: long enough to be seen.
+	Limit, Brief time.Duration
 }
 
 // aaaServers are the servers that the LNS asks.
@@ -56,7 +57,7 @@ func (site *AAASite) servers(t TB) *aaaServers {
 	t.Helper()
 	n := site.Net
 	s := &aaaServers{radius: FreeRADIUS(t, n.B, FreeRADIUSOptions{
-		Tree: site.FreeRADIUS, Address: aaaLoopback, Secret: aaaSecret, Users: aaaFreeRADIUSUsers(),
+		Tree: site.FreeRADIUS, Address: aaaLoopback, Secret: aaaSecret, Users: aaaFreeRADIUSUsers(site.Brief),
 		// Debian's does not sign of itself what is no EAP.
 		Authorize: "update reply {\n\t\t\tMessage-Authenticator := 0x00\n\t\t}",
 	})}

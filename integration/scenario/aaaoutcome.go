@@ -32,15 +32,11 @@ func (r *aaaRun) outcomes(reached map[*aaaCall]string) map[string]AAAOutcome {
 	}) {
 		r.t.Errorf("not every one of %d sessions has a Stop record", up)
 	}
-	dns, err := acknowledgedDNS(r.capture, r.site.Net.AddrB())
-	if err != nil {
-		r.t.Fatalf("%v", err)
-	}
 	all := map[string]AAAOutcome{}
 	for i, c := range r.first {
 		o := r.seen(c, byCall[c.number])
 		if c.up {
-			o.DNS = dns[aaaCallID{c.client.Tunnel, c.client.ID}]
+			o.DNS = grantedDNS(c.lac.Log(), c.name)
 			o.Reached = reached[c]
 		}
 		if again := r.second[i]; again != nil {
