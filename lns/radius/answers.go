@@ -36,7 +36,7 @@ func (t *transport) answered(p *peer, e event, at time.Time) {
 	}
 	p.lastAnswer = at
 	if !p.alive() {
-		p.deadUntil.Store(0)
+		p.deadUntil.Store(nil)
 		t.lines[0].Log(t.entry(p), logrus.InfoLevel, "the RADIUS server answers again")
 	}
 	if r := e.sent.request; !r.finished {
@@ -75,8 +75,9 @@ func (t *transport) expired(r *request, at time.Time) {
 // left, and those that wait for their turn end.
 func (t *transport) die(p *peer, at time.Time) {
 	was := p.alive()
-	if was || at.UnixNano() >= p.deadUntil.Load() {
-		p.deadUntil.Store(at.Add(p.server.DeadTime).UnixNano())
+	if was || !at.Before(*p.deadUntil.Load()) {
+		until := at.Add(p.server.DeadTime)
+		p.deadUntil.Store(&until)
 	}
 	if was {
 		p.count.deaths.Add(1)
@@ -91,6 +92,7 @@ func (t *transport) die(p *peer, at time.Time) {
 	}
 	for r := p.firstWaiting(); r != nil; r = p.firstWaiting() {
 		r.waiting = false
+		r.asked = true // it has waited for this server long enough
 		p.count.waiting.Add(-1)
 		moved = append(moved, r)
 	}

@@ -82,8 +82,8 @@ func (p *peer) state() ServerState {
 		Name: p.id.name, Accounting: p.id.kind == accounting, Address: p.id.remote, Alive: true,
 		Counters: p.count.read(),
 	}
-	if until := p.deadUntil.Load(); until != 0 {
-		s.Alive, s.DeadUntil = false, time.Unix(0, until)
+	if until := p.deadUntil.Load(); until != nil {
+		s.Alive, s.DeadUntil = false, *until
 	}
 	return s
 }

@@ -93,20 +93,12 @@ func cut(datagram []byte) ([]byte, error) {
 
 // open proves and parses an answer to a packet that was sent. wire is what cut
 // returned; it is overwritten. The errors are those above.
-//
-// RFC 2865 section 3: "ResponseAuth =
-// MD5(Code+ID+Length+RequestAuth+Attributes+Secret)".
 func open(wire []byte, s *sent, kind kind, secret []byte, requireMessageAuthenticator bool) (*radius.Packet, error) {
 	if !kind.answeredBy(radius.Code(wire[0])) {
 		return nil, errMalformed
 	}
 	response := [authenticatorLen]byte(wire[authenticatorAt:headerLen])
-	copy(wire[authenticatorAt:], s.authenticator[:])
-	h := md5.New()
-	h.Write(wire)
-	h.Write(secret)
-	var sum [md5.Size]byte
-	if subtle.ConstantTimeCompare(h.Sum(sum[:0]), response[:]) != 1 {
+	if !proven(wire, s.authenticator, secret) {
 		return nil, errAuthenticator
 	}
 	if kind == authentication {
@@ -120,6 +112,21 @@ func open(wire []byte, s *sent, kind kind, secret []byte, requireMessageAuthenti
 		return nil, errMalformed
 	}
 	return p, nil
+}
+
+// proven checks the Response Authenticator, and leaves the Request Authenticator
+// in its place.
+//
+// RFC 2865 section 3: "ResponseAuth =
+// MD5(Code+ID+Length+RequestAuth+Attributes+Secret)".
+func proven(wire []byte, request [authenticatorLen]byte, secret []byte) bool {
+	response := [authenticatorLen]byte(wire[authenticatorAt:headerLen])
+	copy(wire[authenticatorAt:], request[:])
+	h := md5.New()
+	h.Write(wire)
+	h.Write(secret)
+	var sum [md5.Size]byte
+	return subtle.ConstantTimeCompare(h.Sum(sum[:0]), response[:]) == 1
 }
 
 // checkMessageAuthenticator looks for the attribute and checks it. In wire the

@@ -72,9 +72,11 @@ type peer struct {
 	pending map[*request]struct{}
 	waiting []waiter // in the order of their coming
 
-	count      counters
-	deadUntil  atomic.Int64 // Unix nanoseconds; 0: alive
-	probe      *request     // the one request that finds out whether it lives again
+	count counters
+	// deadUntil is nil while the server is alive. The time has its monotonic
+	// reading: a clock that is put back gives nobody up for longer.
+	deadUntil  atomic.Pointer[time.Time]
+	probe      *request // the one request that finds out whether it lives again
 	lastAnswer time.Time
 	retired    bool // the configuration does not have it any more
 }
@@ -101,12 +103,15 @@ func (p *peer) firstWaiting() *request {
 	return nil
 }
 
-func (p *peer) alive() bool { return p.deadUntil.Load() == 0 }
+func (p *peer) alive() bool { return p.deadUntil.Load() == nil }
+
+// room says whether one more request may be under way.
+func (p *peer) room() bool { return len(p.pending) < max(1, p.server.MaxPending) }
 
 // available says whether a request may be given to the server.
 func (p *peer) available(now time.Time) bool {
 	until := p.deadUntil.Load()
-	return until == 0 || p.probe == nil && now.UnixNano() >= until
+	return until == nil || p.probe == nil && !now.Before(*until)
 }
 
 // retryAt is when a server that is not available may be again.
@@ -114,11 +119,10 @@ func (p *peer) retryAt(now time.Time) time.Time {
 	if p.probe != nil {
 		return p.probe.until
 	}
-	until := time.Unix(0, p.deadUntil.Load())
-	if until.Before(now) {
-		return now
+	if until := p.deadUntil.Load(); until != nil && until.After(now) {
+		return *until
 	}
-	return until
+	return now
 }
 
 // patience is how long a request waits for its turn.

@@ -23,7 +23,8 @@ import (
 
 // Why there is no answer.
 var (
-	// ErrNoServer: the group has no server that is alive, or none at all.
+	// ErrNoServer: the group has no server at all, or none that is alive, and those
+	// that are not have as many requests under way as they may.
 	ErrNoServer = errors.New("no RADIUS server of the group is alive")
 	// ErrNoAnswer: servers were asked, and none answered.
 	ErrNoAnswer = errors.New("no RADIUS server answered")

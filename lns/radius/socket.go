@@ -37,6 +37,9 @@ type socket struct {
 	peer  *peer
 	conn  net.Conn
 	slots [identifiers]atomic.Pointer[sent]
+	// left has the authenticators of requests that were given up. An answer that
+	// comes too late is no sign of a wrong secret or of a forger.
+	left [identifiers]atomic.Pointer[[authenticatorLen]byte]
 	// free has the identifiers that are not in use, that longest out of use first:
 	// the server knows duplicates by them.
 	free  [identifiers]byte
@@ -63,7 +66,10 @@ func (s *socket) take() byte {
 }
 
 func (s *socket) giveBack(identifier byte) {
-	s.slots[identifier].Store(nil)
+	if given := s.slots[identifier].Swap(nil); given != nil {
+		authenticator := given.authenticator
+		s.left[identifier].Store(&authenticator)
+	}
 	s.free[(s.first+s.count)%identifiers] = identifier
 	s.count++
 }
@@ -116,7 +122,7 @@ func (s *socket) answer(datagram []byte, t *transport) (*sent, *radius.Packet) {
 	}
 	slot := &s.slots[wire[1]]
 	sent := slot.Load()
-	if sent == nil {
+	if sent == nil || s.late(wire) {
 		count.unexpected.Add(1)
 		return nil, nil
 	}
@@ -136,6 +142,19 @@ func (s *socket) answer(datagram []byte, t *transport) (*sent, *radius.Packet) {
 		count.malformed.Add(1)
 	}
 	return nil, nil
+}
+
+// late says whether an answer is one to the request that had its identifier
+// before. wire stays as it is.
+func (s *socket) late(wire []byte) bool {
+	before := s.left[wire[1]].Load()
+	if before == nil {
+		return false
+	}
+	response := [authenticatorLen]byte(wire[authenticatorAt:headerLen])
+	ok := proven(wire, *before, []byte(s.peer.id.secret))
+	copy(wire[authenticatorAt:], response[:])
+	return ok
 }
 
 // unreachable says whether an error of a socket tells that the server cannot be

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type request struct {
 
 	peer      *peer // that is asked; nil: none
 	asked     bool  // a server was asked before or is now
+	insisting bool  // it asks servers that were given up, for there is no other
 	waiting   bool  // for its turn with peer
 	turn      int   // how often it has waited
 	finished  bool
@@ -252,10 +254,11 @@ func (t *transport) next(r *request, at time.Time) {
 		return
 	}
 	var retryAt time.Time
+	all := r.servers
 	for len(r.servers) > 0 {
 		p := t.peerOf(r.servers[0], r.kind)
 		r.servers = r.servers[1:]
-		if !p.available(at) {
+		if !p.available(at) && !(r.insisting && p.room()) {
 			if when := p.retryAt(at); retryAt.IsZero() || when.Before(retryAt) {
 				retryAt = when
 			}
@@ -268,14 +271,34 @@ func (t *transport) next(r *request, at time.Time) {
 		t.finish(r, nil, ErrNoAnswer, at)
 		return
 	}
+	if r.kind == authentication && !r.insisting && len(all) > 0 {
+		t.insist(r, all, at)
+		return
+	}
 	t.finish(r, nil, noServer{retryAt}, at)
+}
+
+// insist has a request ask servers that were given up, where all are: those first
+// that have answered last. A server that leaves one name without an answer, as a
+// proxy does whose home server is down, is given up when nobody else asks just
+// then; were it not asked any more, who calls with that name would keep everybody
+// out. What does not fit under way does not wait: it most likely waits in vain.
+func (t *transport) insist(r *request, servers []*config.RADIUSServer, at time.Time) {
+	r.insisting = true
+	r.servers = slices.Clone(servers)
+	slices.SortStableFunc(r.servers, func(a, b *config.RADIUSServer) int {
+		return t.peerOf(b, r.kind).lastAnswer.Compare(t.peerOf(a, r.kind).lastAnswer)
+	})
+	t.next(r, at)
 }
 
 // give has a server answer a request, now or when it has its turn.
 func (t *transport) give(r *request, p *peer, at time.Time) {
 	r.peer, r.tries, r.limit = p, 0, p.server.Retries+1
 	if !p.alive() {
-		p.probe = r
+		if !r.insisting {
+			p.probe = r
+		}
 		if t.alternative(r, at) {
 			// Nobody waits longer than he must to find out about a server.
 			r.limit = 1
@@ -283,7 +306,7 @@ func (t *transport) give(r *request, p *peer, at time.Time) {
 		t.send(r, at)
 		return
 	}
-	if len(p.pending) < max(1, p.server.MaxPending) {
+	if p.room() {
 		t.send(r, at)
 		return
 	}
@@ -341,7 +364,7 @@ func (t *transport) detach(r *request) *peer {
 
 // turns sends requests that have waited for others to end.
 func (t *transport) turns(p *peer, at time.Time) {
-	for r := p.firstWaiting(); r != nil && len(p.pending) < max(1, p.server.MaxPending) && !t.closing(); r = p.firstWaiting() {
+	for r := p.firstWaiting(); r != nil && p.room() && !t.closing(); r = p.firstWaiting() {
 		r.waiting = false
 		p.count.waiting.Add(-1)
 		t.send(r, at)

@@ -105,19 +105,30 @@ func TestDeadTime(t *testing.T) {
 	})
 }
 
-// Where no server is alive nobody waits.
+// Where no server is alive they are asked all the same, as many requests at a time
+// as they may have; nobody else waits.
 func TestNoServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "only")
+		r.cfg.Servers["only"].MaxPending = 2
 		<-r.ask("alice")
 		start := time.Now()
-		o := <-r.ask("bob")
+		insisting := []<-chan outcome{r.ask("bob"), r.ask("carol")}
+		o := <-r.ask("dave")
 		if !errors.Is(o.err, ErrNoServer) || o.at != start {
 			t.Errorf("%v after %v", o.err, o.at.Sub(start))
 		}
 		var dead noServer
 		if !errors.As(o.err, &dead) || dead.retryAt.Sub(start) != time.Minute {
 			t.Errorf("to be tried again at %v", dead.retryAt)
+		}
+		for _, c := range insisting {
+			if o = <-c; !errors.Is(o.err, ErrNoAnswer) || o.at.Sub(start) != 9*time.Second {
+				t.Errorf("%v after %v", o.err, o.at.Sub(start))
+			}
+		}
+		if s := r.server("only", false); s.Pending != 0 || s.Waiting != 0 || s.Deaths != 1 || s.DeadUntil.Sub(start) != time.Minute {
+			t.Errorf("%+v", s)
 		}
 		r.group.Servers = nil
 		if o = <-r.ask("bob"); !errors.Is(o.err, ErrNoServer) {
