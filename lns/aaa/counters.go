@@ -14,12 +14,12 @@ import (
 
 // counters are the layer's own.
 type counters struct {
-	authAccepted, authRefused                          atomic.Uint64
-	unknownUser, wrongPassword, wrongMethod            atomic.Uint64
-	callingNumber, overLimit, replaced, otherUser      atomic.Uint64
-	unanswered, rejected, unfit                        atomic.Uint64
-	exhausted, conflicts, withoutAddress, leasesLost   atomic.Uint64
-	started, stopped, disconnects, changes, notChanged atomic.Uint64
+	authAccepted, authRefused                        atomic.Uint64
+	unknownUser, wrongPassword, wrongMethod          atomic.Uint64
+	callingNumber, overLimit, replaced, otherUser    atomic.Uint64
+	unanswered, rejected, unfit                      atomic.Uint64
+	exhausted, conflicts, withoutAddress, leasesLost atomic.Uint64
+	started, stopped, disconnects, changes           atomic.Uint64
 }
 
 // Counts are the counters by name, for people and programs.
