@@ -34,7 +34,7 @@ const (
 // another's, and no user more sessions than he may have; every Start has its Stop,
 // and every question one answer.
 func TestModel(t *testing.T) {
-	seeds := modelSeeds
+	seeds := modelSeeds / modelSlowdown
 	if testing.Short() {
 		seeds /= 10
 	}
