@@ -20,7 +20,7 @@ func TestAAA(t *testing.T) {
 	} {
 		lns := c.lns
 		t.Run(strings.ReplaceAll(lns.Bridge, "/", "-"), func(t *testing.T) {
-			site := &AAASite{Net: NewNet(t), LNS: lns, LAC: AAAPPPDKernel, Limit: 2 * time.Minute, Brief: 15 * time.Second}
+			site := &AAASite{Net: NewNet(t), LNS: lns, LAC: AAAPPPDKernel, Limit: 2 * time.Minute, Brief: 10 * time.Second}
 			var err error
 			if site.FreeRADIUS, err = UnpackFreeRADIUS(t.Context(), os.Stderr); err != nil {
 				t.Fatal(err)
