@@ -12,9 +12,14 @@ type account struct {
 	name        string
 	chains      map[string]*chain
 	ready       deque[*chain] // whose first record may be sent
+	again       deque[*chain] // the same, if it was sent in vain before
 	held        []*chain      // whose first record a barrier holds up, or which is one
 	delayed     loop.Deadlines[*chain]
+	backlog     int // records to be sent
 	underWay    int
+	againOut    int       // those under way that were sent in vain before
+	taken       uint64    // records that a server has taken
+	answering   bool      // the record that came back last was taken
 	pausedUntil time.Time // no server is alive before
 	barriers    []*entry  // that are not settled
 	unsettled   int
@@ -59,10 +64,43 @@ func (a *account) settle(e *entry) {
 	}
 	if free {
 		for _, c := range a.held {
-			a.ready.pushBack(c)
+			a.enqueue(c)
 		}
 		a.held = nil
 	}
+}
+
+// enqueue has the first record of a chain sent when its turn comes.
+func (a *account) enqueue(c *chain) {
+	if c.queue[0].rounds > 0 {
+		a.again.pushBack(c)
+		return
+	}
+	a.ready.pushBack(c)
+}
+
+// back gives a chain its turn back.
+func (a *account) back(c *chain) {
+	if c.queue[0].rounds > 0 {
+		a.again.pushFront(c)
+		return
+	}
+	a.ready.pushFront(c)
+}
+
+// turn takes the chain that is next; nil: none may be sent. A record that was sent
+// in vain does not find out whether a server lives again, if there is another.
+func (a *account) turn() *chain {
+	again := a.again.len() > 0 && a.againOut < againWindow
+	switch {
+	case a.underWay >= window:
+		return nil
+	case again && (a.answering || a.ready.len() == 0):
+		return a.again.popFront()
+	case a.ready.len() > 0:
+		return a.ready.popFront()
+	}
+	return nil
 }
 
 // mayGo says whether a record is held up by no other.
@@ -91,7 +129,7 @@ func (b *books) dispatch(a *account, at time.Time) {
 		if !ok {
 			break
 		}
-		a.ready.pushBack(c)
+		a.enqueue(c)
 	}
 	if at.Before(a.pausedUntil) {
 		return
@@ -100,8 +138,7 @@ func (b *books) dispatch(a *account, at time.Time) {
 	if g := a.group(b.cfg); g == nil || len(g.Servers) == 0 {
 		return
 	}
-	for a.underWay < window && a.ready.len() > 0 {
-		c := a.ready.popFront()
+	for c := a.turn(); c != nil; c = a.turn() {
 		e := c.queue[0]
 		switch {
 		case e.barrier() && e.settled && e.number < a.lastTaken:
@@ -114,7 +151,11 @@ func (b *books) dispatch(a *account, at time.Time) {
 		case !b.send(e):
 			b.next(c)
 		default:
+			e.before = a.taken
 			a.underWay++
+			if e.rounds > 0 {
+				a.againOut++
+			}
 		}
 	}
 }

@@ -18,7 +18,12 @@ import (
 
 const (
 	// window is how many records of a group are under way at one time.
-	window = identifiers
+	// More a server might have no room for in the buffer of its socket.
+	window = identifiers / 2
+	// againWindow is how many of them may be such as no server has answered before,
+	// while it did answer others. What a server will never answer must not stand in
+	// the way of what it will.
+	againWindow = window / 4
 	// patientRounds is after how many rounds over all servers a record that none
 	// takes holds up others no longer than those of its own session.
 	patientRounds = 3
@@ -45,6 +50,7 @@ type entry struct {
 	memory  []byte // what is not on disk, or not yet
 	taken   bool   // a server has it, or it was dropped
 	rounds  int    // how often all servers were asked in vain
+	before  uint64 // how many others of its group were taken before it was sent
 	settled bool   // it does not hold up barriers any longer
 	waits   int    // of a barrier: how many before it are not settled
 }
@@ -53,6 +59,14 @@ type entry struct {
 // before it, and what comes after is sent after it.
 func (e *entry) barrier() bool {
 	return e.kind == subscriber.RecordOn || e.kind == subscriber.RecordOff
+}
+
+// frame is what an entry is in a file.
+func (e *entry) frame() frameType {
+	if e.taken {
+		return frameOpen
+	}
+	return frameRecord
 }
 
 // chain is the records of one session, which are sent one after the other.
@@ -77,7 +91,6 @@ type books struct {
 	ended     chan struct{}
 	accounts  map[string]*account // by the group's name
 	backlog   int                 // records to be sent
-	inMemory  int                 // records that could not be written
 	drained   chan struct{}       // closed when the backlog is gone; nil: nobody waits for it
 	queued    atomic.Int64        // records in the inbox
 	count     bookCounters
@@ -153,12 +166,16 @@ func (b *books) add(group string, r *subscriber.Record, p *radius.Packet) {
 
 // drop counts a record that is not kept, and says so.
 func (b *books) drop(e *entry, why string) {
+	b.countDropped(e)
+	b.lost(e, "accounting records are lost: "+why)
+}
+
+func (b *books) countDropped(e *entry) {
 	if e.kind == subscriber.RecordInterim {
 		b.count.droppedInterims.Add(1)
 	} else {
 		b.count.droppedRecords.Add(1)
 	}
-	b.lost(e, "accounting records are lost: "+why)
 }
 
 // lost says that a record is gone.
@@ -170,11 +187,14 @@ func (b *books) lost(e *entry, line string) {
 func (b *books) enter(e *entry, octets []byte) {
 	b.queued.Add(-1)
 	interim := e.kind == subscriber.RecordInterim
+	if b.store.tight() {
+		b.dropOrphans()
+	}
 	switch {
 	case b.store.full(), interim && b.store.scarce():
 		b.drop(e, "their files are full; see that a RADIUS server takes them")
 		return
-	case b.inMemory >= maxMemory:
+	case len(b.store.unsaved) >= maxMemory:
 		b.drop(e, "they cannot be written to disk, and there are too many to keep in memory")
 		return
 	}
@@ -210,9 +230,10 @@ func (b *books) enlist(e *entry) {
 		b.supersede(c, e)
 		c.queue = append(c.queue, e)
 		b.backlog++
+		a.backlog++
 		a.expect(e)
 		if len(c.queue) == 1 {
-			a.ready.pushBack(c)
+			a.enqueue(c)
 		}
 	} else if c.last != e {
 		b.release(e)
@@ -239,6 +260,7 @@ func (b *books) supersede(c *chain, newer *entry) {
 func (b *books) done(e *entry) {
 	e.taken = true
 	b.backlog--
+	e.chain.account.backlog--
 	b.store.taken(e.number)
 	e.chain.account.settle(e)
 	if e.chain.last != e {
@@ -248,9 +270,6 @@ func (b *books) done(e *entry) {
 
 // release frees what an entry has in the store.
 func (b *books) release(e *entry) {
-	if e.memory != nil && e.where.segment == nil && b.inMemory > 0 {
-		b.inMemory--
-	}
 	e.memory = nil
 	b.store.release(e)
 }
@@ -277,17 +296,8 @@ func (b *books) tidy(c *chain) {
 
 // flush writes what is to be written.
 func (b *books) flush() {
-	waiting := b.store.fresh
-	var failed int
 	err := b.store.flush()
-	if err != nil {
-		for _, e := range waiting {
-			if e.where.segment == nil && e.memory != nil {
-				failed++
-			}
-		}
-		b.inMemory += failed
-	} else {
+	if err == nil {
 		err = b.store.clean()
 	}
 	if err != nil {
@@ -304,6 +314,7 @@ func (b *books) replace(cfg *config.RADIUS) {
 	b.inbox.Put(func() {
 		b.cfg = cfg
 		for _, a := range b.accounts {
+			b.warnOrphan(a)
 			a.pausedUntil = time.Time{}
 		}
 	})
@@ -329,7 +340,7 @@ func (b *books) turnOff() (names []string) {
 	return names
 }
 
-// drain waits until all records are sent.
+// drain waits until all records are sent that there are servers for.
 func (b *books) drain(ctx context.Context) error {
 	gone := make(chan struct{})
 	b.inbox.Put(func() { b.drained = gone })
@@ -369,11 +380,21 @@ func (b *books) run() {
 			return
 		}
 		b.flush()
-		if b.drained != nil && b.backlog == 0 {
+		if b.drained != nil && b.deliverable() == 0 {
 			close(b.drained)
 			b.drained = nil
 		}
 	}
+}
+
+// deliverable is how many records wait for servers that there are.
+func (b *books) deliverable() (n int) {
+	for _, a := range b.accounts {
+		if !b.orphan(a) {
+			n += a.backlog
+		}
+	}
+	return n
 }
 
 // sleep is until something wants attention.

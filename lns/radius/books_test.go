@@ -285,6 +285,7 @@ func TestUnanswered(t *testing.T) {
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "only")
+		r.wide(2 * window)
 		for i := range 3 * window {
 			r.Account(r.group, record(start, fmt.Sprint(i), 0))
 		}
@@ -443,8 +444,8 @@ func TestDiskFails(t *testing.T) {
 		}
 		r.answerAll()
 		time.Sleep(4 * time.Second)
-		if c := r.Counts(); c["radius_accounting_delivered"] != 2 || r.books.inMemory != 0 {
-			t.Errorf("%v, %d in memory", c, r.books.inMemory)
+		if c := r.Counts(); c["radius_accounting_delivered"] != 2 || len(r.books.store.unsaved) != 0 {
+			t.Errorf("%v, %d in memory", c, len(r.books.store.unsaved))
 		}
 	})
 }

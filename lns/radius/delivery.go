@@ -39,22 +39,29 @@ func (b *books) send(e *entry) bool {
 func (b *books) returned(e *entry, err error) {
 	c, a := e.chain, e.chain.account
 	a.underWay--
+	if e.rounds > 0 {
+		a.againOut--
+	}
+	a.answering = err == nil
 	var dead noServer
 	switch {
 	case err == nil:
 		b.count.delivered.Add(1)
+		a.taken++
 		a.pausedUntil = time.Time{}
 		a.lastTaken = max(a.lastTaken, e.number)
 		b.next(c)
 	case errors.As(err, &dead):
-		a.ready.pushFront(c)
+		a.back(c)
 		a.pause(dead.retryAt, now())
 	case errors.Is(err, ErrClosed):
-		a.ready.pushFront(c)
+		a.back(c)
 	case errors.Is(err, ErrNoAnswer), errors.Is(err, ErrBusy):
 		b.count.failures.Add(1)
 		e.rounds++
-		if e.rounds >= patientRounds {
+		// It is this one record that the server will not have, or nobody answers for
+		// long.
+		if a.taken != e.before || e.rounds >= patientRounds {
 			a.settle(e)
 		}
 		rest := min(lastBackoff, firstBackoff<<min(e.rounds-1, 16))
@@ -72,7 +79,7 @@ func (b *books) next(c *chain) {
 	c.queue = c.queue[1:]
 	b.done(e)
 	if len(c.queue) > 0 {
-		c.account.ready.pushBack(c)
+		c.account.enqueue(c)
 	}
 	b.tidy(c)
 }

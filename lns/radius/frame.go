@@ -21,6 +21,7 @@ const (
 	frameRecord frameType = 'r' // a record that is to be sent
 	frameTaken  frameType = 'a' // the record of that number needs no sending any more
 	frameOpen   frameType = 'o' // a record that was sent: the last known of a session that is open
+	frameGone   frameType = 'g' // the record of that number matters no more in any way
 )
 
 // A frame is: magic, type, number (8 octets), length of what follows (4), CRC-32C

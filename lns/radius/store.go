@@ -36,7 +36,11 @@ type store struct {
 	last    uint64     // number of the newest record
 	buffer  []byte     // to be written
 	fresh   []*entry   // in buffer
-	damaged uint64     // octets that were no frames when the files were read
+	notes   []note     // in buffer, and what the records in it put an end to
+	// What could not be written, and is as soon as the disk takes something again.
+	unsaved map[*entry]struct{}
+	owed    []note
+	damaged uint64 // octets that were no frames when the files were read
 
 	// found is what was there at the start, by number.
 	found []*entry
@@ -50,6 +54,16 @@ type segment struct {
 	entries []*entry // that are in it; nil: one that no longer matters, or is elsewhere
 	live    int
 }
+
+// note is what there is to say about a record of that number, beside itself.
+type note struct {
+	kind   frameType
+	number uint64
+}
+
+// maxOwed bounds the notes that wait for the disk to be written to again. What is
+// left out may cost a record that is sent twice.
+const maxOwed = 1 << 18
 
 // location is where an entry's frame is; segment nil: nowhere but in memory.
 type location struct {
@@ -66,7 +80,7 @@ func openStore(dir string, limit int64, log *logrus.Entry) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &store{dir: dir, limit: limit, segment: min(maxSegment, limit/16), log: log}
+	s := &store{dir: dir, limit: limit, segment: min(maxSegment, limit/16), log: log, unsaved: make(map[*entry]struct{})}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -145,17 +159,22 @@ func (s *store) scan(number uint64, byNumber map[uint64]*entry) error {
 	s.files = append(s.files, seg)
 	all, err := io.ReadAll(file)
 	if err != nil {
-		return err
+		// What a failing disk has lost is lost; nobody is kept out for it.
+		s.log.WithError(err).Error("accounting records cannot be read from disk and are left out: see to the disk")
 	}
 	seg.size = int64(len(all))
 	s.size += seg.size
 	s.damaged += walk(all, func(f frame, at int) {
 		s.last = max(s.last, f.number)
 		e := byNumber[f.number]
-		if f.kind == frameTaken {
-			if e != nil {
-				e.taken = true
-			}
+		switch {
+		case f.kind == frameTaken && e != nil:
+			e.taken = true
+		case f.kind == frameGone && e != nil:
+			s.unplace(e)
+			delete(byNumber, f.number)
+		}
+		if f.kind == frameTaken || f.kind == frameGone {
 			return
 		}
 		c, err := parseContent(f.content)
@@ -167,7 +186,7 @@ func (s *store) scan(number uint64, byNumber map[uint64]*entry) error {
 			e = &entry{number: f.number}
 			byNumber[f.number] = e
 		} else {
-			s.release(e)
+			s.unplace(e)
 		}
 		e.kind, e.group, e.id = c.kind, c.group, c.id
 		e.taken = e.taken || f.kind == frameOpen
@@ -203,8 +222,17 @@ func (s *store) settle(e *entry, seg *segment, at int64, length int) {
 	s.live += int64(frameHeader + length)
 }
 
-// release forgets where an entry is.
+// release forgets an entry that no longer matters.
 func (s *store) release(e *entry) {
+	delete(s.unsaved, e)
+	if e.where.segment != nil {
+		s.notes = append(s.notes, note{frameGone, e.number})
+	}
+	s.unplace(e)
+}
+
+// unplace forgets where an entry is.
+func (s *store) unplace(e *entry) {
 	seg := e.where.segment
 	if seg == nil {
 		return
@@ -227,14 +255,46 @@ func (s *store) put(e *entry, kind frameType, content []byte) {
 }
 
 // taken adds to what flush writes that a record needs no sending.
-func (s *store) taken(number uint64) { s.buffer = appendFrame(s.buffer, frameTaken, number, nil) }
+func (s *store) taken(number uint64) {
+	s.buffer = appendFrame(s.buffer, frameTaken, number, nil)
+	s.notes = append(s.notes, note{frameTaken, number})
+}
 
 // flush writes with one system call. If that fails, the entries stay in memory
-// and are sent all the same, and the error says how many of them there are.
+// and are sent all the same, and the error says how many of them there are. Once
+// the disk takes something again, they are written after it, and so is what
+// happened to those on disk meanwhile: else the next start would end sessions once
+// more that have ended, and send once more what was taken.
 func (s *store) flush() error {
 	if len(s.buffer) == 0 {
+		s.notes = s.notes[:0]
 		return nil
 	}
+	if err := s.append(); err != nil {
+		return err
+	}
+	if len(s.unsaved)+len(s.owed) > 0 {
+		for e := range s.unsaved {
+			s.put(e, e.frame(), e.memory)
+		}
+		clear(s.unsaved)
+		for _, n := range s.owed {
+			s.buffer = appendFrame(s.buffer, n.kind, n.number, nil)
+			s.notes = append(s.notes, n)
+		}
+		s.owed = nil
+		if err := s.append(); err != nil {
+			return err
+		}
+	}
+	if seg := s.current(); seg.size >= s.segment {
+		return s.begin(s.number(seg) + 1)
+	}
+	return nil
+}
+
+// append writes the buffer to the newest file.
+func (s *store) append() error {
 	seg := s.current()
 	n, err := seg.file.Write(s.buffer)
 	if err != nil && n > 0 {
@@ -245,23 +305,26 @@ func (s *store) flush() error {
 	}
 	s.size += int64(n)
 	for _, e := range s.fresh {
-		if err != nil {
-			s.release(e)
-		} else if e.where.segment != nil {
+		switch {
+		case e.where.segment == nil: // it does not matter any more
+		case err != nil:
+			s.unplace(e)
+			s.unsaved[e] = struct{}{}
+		default:
 			e.memory = nil
 		}
 	}
-	count := len(s.fresh)
+	if err != nil {
+		s.owed = append(s.owed, s.notes[:min(len(s.notes), max(0, maxOwed-len(s.owed)))]...)
+	}
 	seg.size += int64(n)
-	s.buffer, s.fresh = s.buffer[:0], s.fresh[:0]
+	clear(s.fresh)
+	s.buffer, s.fresh, s.notes = s.buffer[:0], s.fresh[:0], s.notes[:0]
 	if cap(s.buffer) > maxSegment {
 		s.buffer = nil
 	}
 	if err != nil {
-		return fmt.Errorf("%d accounting records are in memory only: %w", count, err)
-	}
-	if seg.size >= s.segment {
-		return s.begin(s.number(seg) + 1)
+		return fmt.Errorf("%d accounting records are in memory only: %w", len(s.unsaved), err)
 	}
 	return nil
 }
@@ -301,12 +364,14 @@ func (s *store) clean() error {
 		}
 	}
 	for oldest := s.files[0]; oldest != s.current() && oldest.live == 0; oldest = s.files[0] {
+		// What says that its records were taken is in later files, so those have to
+		// stay for as long as it does.
+		if err := os.Remove(oldest.name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 		s.size -= oldest.size
 		s.files = s.files[1:]
 		oldest.file.Close()
-		if err := os.Remove(oldest.name); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -326,17 +391,14 @@ func (s *store) empty(seg *segment) error {
 			s.release(e)
 			continue
 		}
-		kind := frameRecord
-		if e.taken {
-			kind = frameOpen
-		}
-		s.release(e)
-		s.put(e, kind, whole[frameHeader:])
+		s.unplace(e)
+		s.put(e, e.frame(), whole[frameHeader:])
 		moved[e] = was
 	}
 	err := s.flush()
 	for e, was := range moved {
 		if e.where.segment == nil {
+			delete(s.unsaved, e)
 			e.where, e.memory = was, nil
 			seg.entries[was.index] = e
 			seg.live++
