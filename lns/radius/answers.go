@@ -35,6 +35,10 @@ func (t *transport) answered(p *peer, e event, at time.Time) {
 		p.count.responses.Add(1)
 	}
 	p.lastAnswer = at
+	// Of one that was sent again nobody knows what is answered.
+	if r := e.sent.request; r.peer == p && r.tries == 1 {
+		p.flow.answered(at, at.Sub(r.firstSent), len(p.pending), p.server.MaxPending)
+	}
 	if !p.alive() {
 		p.deadUntil.Store(nil)
 		t.lines[0].Log(t.entry(p), logrus.InfoLevel, "the RADIUS server answers again")
@@ -55,13 +59,14 @@ func (t *transport) expired(r *request, at time.Time) {
 		return
 	}
 	if r.tries < r.limit {
+		p.flow.lost()
 		t.transmit(r, at)
 		return
 	}
 	p.count.timeouts.Add(1)
 	// A server that answers others lives: what it does not answer is this one
-	// request.
-	silent := p.lastAnswer.Before(r.firstSent)
+	// request, and those that were sent with it.
+	silent := p.lastAnswer.Before(r.firstSent.Add(-p.server.Timeout))
 	t.detach(r)
 	if silent {
 		t.die(p, at)

@@ -76,6 +76,7 @@ type peer struct {
 	// deadUntil is nil while the server is alive. The time has its monotonic
 	// reading: a clock that is put back gives nobody up for longer.
 	deadUntil  atomic.Pointer[time.Time]
+	flow       flow
 	probe      *request // the one request that finds out whether it lives again
 	lastAnswer time.Time
 	retired    bool // the configuration does not have it any more
@@ -106,7 +107,13 @@ func (p *peer) firstWaiting() *request {
 func (p *peer) alive() bool { return p.deadUntil.Load() == nil }
 
 // room says whether one more request may be under way.
-func (p *peer) room() bool { return len(p.pending) < max(1, p.server.MaxPending) }
+// Accounting has a window of its own, in which some records may never be answered.
+func (p *peer) room() bool {
+	if p.id.kind == accounting {
+		return len(p.pending) < max(1, p.server.MaxPending)
+	}
+	return len(p.pending) < p.flow.limit(p.server.MaxPending)
+}
 
 // available says whether a request may be given to the server.
 func (p *peer) available(now time.Time) bool {

@@ -227,6 +227,7 @@ func TestIdentifiers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "only")
 		r.cfg.Servers["only"].MaxPending = 1000
+		r.wide(2000)
 		var all []<-chan outcome
 		for i := range 1100 {
 			all = append(all, r.ask(fmt.Sprint("user ", i)))
