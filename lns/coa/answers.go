@@ -6,10 +6,11 @@ import (
 )
 
 // How long an answer is kept for copies of its request, and how many there are at
-// one time.
+// one time: an operator who ends all sessions of a LAC asks some hundred times a
+// second, and what has an Event-Timestamp is kept for minutes.
 const (
 	keepAnswer = 30 * time.Second
-	maxAnswers = 4096
+	maxAnswers = 1 << 16
 	sweepEvery = time.Second
 )
 
@@ -24,9 +25,10 @@ const timestampWindow = 300 * time.Second
 // RFC 5176 section 2.3: "A Dynamic Authorization Server implementing this
 // specification MUST be capable of detecting a duplicate request if it has the same
 // source IP address, source UDP port, and Identifier within a short span of time."
-// The authenticator stands for the rest of it. Where a request says its time, the
-// port is 0: two that are alike in all this are one, and whoever replays it may
-// have made up the port.
+// The authenticator stands for the rest of it, and for the secret. Where a request
+// says its time, from is the zero AddrPort: two that are alike in all else are one,
+// and whoever replays it may have made up the port, and the address too, where
+// several share a secret.
 type requestKey struct {
 	from          netip.AddrPort
 	id            byte

@@ -151,7 +151,7 @@ func (s *Server) requested(r *call, cfg *config.RADIUS, now time.Time) {
 			s.stale.Log(r.log.WithField("off_by", d.Round(time.Second)), logrus.WarnLevel, "the Event-Timestamp of a request of RFC 5176 is not of now: it is dropped; set the clocks of both ends by NTP")
 			return
 		}
-		r.key.from = netip.AddrPortFrom(r.from.Addr(), 0)
+		r.key.from = netip.AddrPort{}
 	}
 	s.mu.Lock()
 	if old := s.answers.find(r.key, now); old != nil {

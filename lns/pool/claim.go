@@ -25,7 +25,7 @@ const expireAtOnce = 64
 
 // expire ends the quarantine of at most n claims.
 func (s *Set) expire(now time.Time, n int) {
-	if len(s.waiting) == 0 || now.UnixNano() < s.until {
+	if len(s.waiting) == 0 || now.Before(s.until) {
 		return
 	}
 	for ; n > 0 && len(s.waiting) > 0; n-- {
@@ -42,7 +42,7 @@ func (s *Set) expire(now time.Time, n int) {
 func (s *Set) blocker(prefix netip.Prefix, now time.Time) *lease {
 	for s.claims.OverlapsPrefix(prefix) {
 		l := s.overlapping(prefix)
-		if l.state == inUse || now.UnixNano() < s.until {
+		if l.state == inUse || now.Before(s.until) {
 			return l
 		}
 		s.drop(l, now)

@@ -82,7 +82,7 @@ func (s *Set) appendLine(dst []byte, l *lease, now time.Time) []byte {
 	case parked:
 		kind = lineRested
 	case quarantined:
-		if now.UnixNano() >= s.until {
+		if !now.Before(s.until) {
 			kind = lineRested
 		}
 	}

@@ -197,7 +197,7 @@ func (s *Set) hadBy(p *pool, holder string, now time.Time) *lease {
 func (s *Set) rested(p *pool, now time.Time) *lease {
 	for {
 		l := p.rest.head
-		if q := p.quarantined.head; q != nil && now.UnixNano() >= s.until && (l == nil || q.since < l.since) {
+		if q := p.quarantined.head; q != nil && !now.Before(s.until) && (l == nil || q.since < l.since) {
 			l = q
 		}
 		if l == nil {

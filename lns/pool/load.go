@@ -23,6 +23,9 @@ import (
 // at most 4 characters.
 const maxLine = 4096
 
+// damagedSuffix is of a file that could be read in part only.
+const damagedSuffix = ".damaged"
+
 // record is a line of the file.
 type record struct {
 	kind   byte
@@ -77,7 +80,11 @@ func (s *Set) load(dir string, now time.Time) error {
 		err = s.replay(f, now)
 		_ = f.Close()
 		if err != nil {
-			s.log.WithError(err).Error("the rest of who has which address cannot be read; those addresses may go to other users")
+			s.log.WithError(err).Error("the rest of who has which address cannot be read; those addresses may go to other users: see to the disk; the file is kept as " + fileName + damagedSuffix)
+			// It is written anew below.
+			if err = os.Rename(f.Name(), f.Name()+damagedSuffix); err != nil {
+				s.log.WithError(err).Warn("the unreadable file of who has which address cannot be kept")
+			}
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("pool: %w", err)

@@ -58,7 +58,7 @@ type Set struct {
 
 	used    bart.Lite          // prefixes of pools that are in use
 	claims  bart.Table[*lease] // and others that are
-	until   int64              // end of the quarantine, Unix ns
+	until   time.Time          // end of the quarantine, with its monotonic reading
 	waiting []*lease           // claims in quarantine
 
 	journal journal
@@ -96,7 +96,7 @@ func open(dir string, pools map[string]*config.Pool, log *logrus.Entry, now time
 	s := &Set{
 		log: log, remain: maxRemembered, slack: slackLines,
 		pools: make(map[string]*pool, len(pools)),
-		until: now.Add(Quarantine).UnixNano(),
+		until: now.Add(Quarantine),
 	}
 	if err := s.lay(pools); err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (s *Set) Take(of *config.Pool, holder string, now time.Time) (netip.Prefix,
 	}
 	s.expire(now, expireAtOnce)
 	l := s.choose(p, holder, now)
-	if l == nil && len(s.waiting) > 0 && now.UnixNano() >= s.until {
+	if l == nil && len(s.waiting) > 0 && !now.Before(s.until) {
 		s.expire(now, math.MaxInt)
 		l = s.choose(p, holder, now)
 	}
