@@ -320,7 +320,7 @@ func TestFaults(t *testing.T) {
 		{"after local too", builtin + "aaa = ['local', 'g']\n" + group, nil},
 		{"a realm's RADIUS", builtin + group + "[[realms]]\nname = 'x'\naaa = ['g']\n", nil},
 		{"RADIUS for nobody", builtin + "auth = []\naaa = ['g']\n" + group, []string{"pool"}},
-		{"DHCP for nobody", builtin + "auth = []\ndhcp = 'd'\n" + dhcp, nil},
+		{"DHCP for nobody", builtin + "auth = []\ndhcp = 'd'\n" + dhcp, []string{"dhcp"}},
 		{"DHCP, no users", builtin + "dhcp = 'd'\n" + dhcp, []string{"auth"}},
 		{"DHCP, a user", builtin + "dhcp = 'd'\n" + dhcp + user, nil},
 		{"a user, no pool", builtin + user, []string{"pool"}},

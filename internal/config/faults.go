@@ -92,13 +92,20 @@ func (c *Config) peerFaults(p *Profile) []fault {
 	if demands && !radius && (len(c.Users) == 0 || !c.asksLocal(p)) {
 		all = append(all, fault{"auth", "nobody could show who it is, because there are no [[users]]; add them or a RADIUS group in aaa, or write auth = [] to ask nobody"})
 	}
-	if !p.Builtin.IPv4 || p.Pool != nil || p.AAA.DHCP != nil || radius {
+	if !p.Builtin.IPv4 || p.Pool != nil || radius {
+		return all
+	}
+	if p.AAA.DHCP != nil {
+		if !demands {
+			// A lease is a user's, and is taken when he has shown who he is.
+			all = append(all, fault{"dhcp", "gives its addresses to users, and auth = [] asks nobody who he is; name a pool instead, or let peers authenticate"})
+		}
 		return all
 	}
 	// A peer without an address of ours would choose one for itself, and get the
 	// packets of whoever has it.
 	if !demands {
-		return append(all, fault{"pool", "is missing; name the pool that peers get their addresses from, or dhcp, or write ipv4 = false"})
+		return append(all, fault{"pool", "is missing; name the pool that peers get their addresses from, or write ipv4 = false"})
 	}
 	for _, u := range c.Users {
 		if !u.Address.IsValid() && (u.Profile == nil || u.Profile.Pool == nil && u.Profile.AAA.DHCP == nil) {
