@@ -28,6 +28,7 @@ type AAARow struct {
 	// Again: the user calls once more, after what was asked for has ended his
 	// session, or else beside it.
 	Again bool
+	// Worth says where the row is run, and Want what is to come of it.
 	Worth AAAWorth
 	Want  AAAOutcome
 }
@@ -168,7 +169,7 @@ func aaaRADIUSRows() []AAARow {
 		{Name: "no-server", Method: "chap-md5", User: "r-gone@gone.test", Password: good, Worth: AAALab},
 		{Name: "session-timeout", Method: "pap", User: "r-time", Password: good, Worth: AAAPlanes, Brief: true,
 			Want: usual("r-time", "radius", "pap", ends("Session-Timeout"))},
-		{Name: "idle-timeout", Method: "pap", User: "r-idle", Password: good, Worth: AAAPlanes, Brief: true,
+		{Name: "idle-timeout", Method: "pap", User: "r-idle", Password: good, Worth: AAALab, Brief: true,
 			Want: usual("r-idle", "radius", "pap", ends("Idle-Timeout"))},
 		{Name: "port-limit", Method: "chap-md5", User: "r-one", Password: good, Worth: AAALab, Again: true,
 			Want: usual("r-one", "radius", "chap-md5", again("out"))},
