@@ -65,6 +65,8 @@ type options struct {
 	only            string
 	withoutTCP      bool
 	withoutSessions bool
+	withoutLogins   bool
+	logins          bool // and nothing else
 }
 
 // endSignals end a run in good order: with them go namespaces and daemons. One of
@@ -81,11 +83,17 @@ func run() int {
 	flag.StringVar(&o.only, "only", "", "loads to measure, a part of their name")
 	flag.BoolVar(&o.withoutTCP, "no-tcp", false, "leave TCP out")
 	flag.BoolVar(&o.withoutSessions, "no-memory", false, "leave the memory of 100,000 sessions out")
+	flag.BoolVar(&o.withoutLogins, "no-logins", false, "leave logins with RADIUS out")
+	flag.BoolVar(&o.logins, "logins", false, "measure logins with RADIUS, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
 	return scenario.Main("bench", os.Stderr, func(t scenario.TB) {
-		r := o.run(ctx, t)
+		measure := o.run
+		if o.logins {
+			measure = o.onlyLogins
+		}
+		r := measure(ctx, t)
 		if ctx.Err() != nil {
 			t.Fatalf("interrupted")
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"text/tabwriter"
+
+	"adit/integration/bench/logins"
 )
 
 // What is to be reached.
@@ -44,6 +46,7 @@ type report struct {
 	tcpRatio map[string]float64 // of adit's to them
 	setups   map[string]float64 // sessions/s
 	memory   float64            // octets; 0: not measured
+	logins   []logins.Row
 }
 
 // gbit is the speed of packets of the load in Gbit/s of IP.
@@ -74,7 +77,7 @@ func (r *report) figures() (all []figure) {
 	if r.memory > 0 {
 		all = append(all, figure{"memory/100000-sessions", r.memory, "byte/session", "limit", r.memory / targetMemory})
 	}
-	return all
+	return append(all, loginFigures(r.logins)...)
 }
 
 func (w row) figures() (all []figure) {
@@ -104,6 +107,10 @@ func reached(ratio, target float64) string {
 
 // print shows the table.
 func (r *report) print(w io.Writer) {
+	if len(r.loads) == 0 {
+		r.printOthers(w)
+		return
+	}
 	fmt.Fprintf(w, "\nPackets for a second of one processor of the server (its own time and the kernel's for it).\n"+
 		"To reach: %.0f %% of the floor, %d times l2tpns, TCP %d times what adit does where nothing is merged.\n\n", targetFloor*100, targetL2TPNS, targetTCP)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -137,6 +144,7 @@ func (r *report) printOthers(w io.Writer) {
 			ours/1e9, r.tcpRatio["floor"]*100, floor/1e9, r.tcpRatio[unmerged], without/1e9, reached(r.tcpRatio[unmerged], targetTCP),
 			r.tcpRatio[oneByOne], bare/1e9)
 	}
+	printLogins(w, r.logins)
 	if ours := r.setups["adit"]; ours > 0 {
 		fmt.Fprintf(w, "Sessions set up, PPP and all: %.0f a second", ours)
 		if theirs := r.setups["l2tpns"]; theirs > 0 {

@@ -41,6 +41,9 @@ func (o *options) run(ctx context.Context, t scenario.TB) *report {
 	if !o.withoutTCP {
 		b.tcp(ctx, r, o.rounds)
 	}
+	if !o.withoutLogins {
+		b.logins(ctx, r, o.rounds)
+	}
 	t.Logf("bench: a generator on processor %d, servers with %d sessions on processor %d", b.generator, b.sessions, b.measured)
 	// Generators and LACs stay away from the measured processor.
 	if err := pin(os.Getpid(), b.generator); err != nil {
