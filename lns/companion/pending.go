@@ -37,7 +37,13 @@ type request struct {
 	place *list.Element // in waiting or answered
 	reply []byte        // nil: there is none yet
 
-	// What its answer is made of; set once, before anybody is asked.
+	// what is set before anybody is asked, and nil once there is an answer: what is
+	// kept for copies of the request has no password in it.
+	what *inquiry
+}
+
+// inquiry is what an answer is made of. It does not change.
+type inquiry struct {
 	packet *radius.Packet
 	asked  ppp.AuthRequest
 }
@@ -82,7 +88,7 @@ func (p *pending) answer(q *request, reply []byte, now time.Time) bool {
 		return false
 	}
 	p.waiting.Remove(q.place)
-	q.reply, q.until = reply, now.Add(keepAnswer)
+	q.what, q.reply, q.until = nil, reply, now.Add(keepAnswer)
 	q.place = p.answered.PushBack(q)
 	return true
 }

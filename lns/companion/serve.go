@@ -95,7 +95,7 @@ func (r *Responder) access(p *radius.Packet, from netip.AddrPort) {
 func (r *Responder) judge(q *request, p *radius.Packet) {
 	token := rfc2865.CallingStationID_GetString(p)
 	user, req, err := radattr.ParseAccess(p)
-	q.packet, q.asked = p, req
+	q.what = &inquiry{p, req}
 	switch {
 	case err != nil:
 		r.count.malformed.Add(1)
@@ -112,11 +112,18 @@ func (r *Responder) judge(q *request, p *radius.Packet) {
 
 // answer sends the answer, once.
 func (r *Responder) answer(q *request, v ppp.Verdict, s *subscriber.Service) {
-	reply, err := q.response(v, s)
+	r.mu.Lock()
+	what := q.what
+	r.mu.Unlock()
+	if what == nil {
+		r.count.late.Add(1)
+		return
+	}
+	reply, err := what.response(v, s)
 	if err != nil {
 		r.lines.Log(r.log.WithError(err), logrus.ErrorLevel, "the answer to pppd cannot be written, so the user is refused: correct what the user is given")
 		v = ppp.Verdict{}
-		if reply, err = q.response(v, nil); err != nil {
+		if reply, err = what.response(v, nil); err != nil {
 			return // it cannot be: an empty Access-Reject fits always
 		}
 	}
@@ -138,7 +145,7 @@ func (r *Responder) answer(q *request, v ppp.Verdict, s *subscriber.Service) {
 // response makes the Access-Accept or Access-Reject. Neither Session-Timeout nor
 // Acct-Interim-Interval is in it: the layer ends sessions itself, and knows what
 // passed.
-func (q *request) response(v ppp.Verdict, s *subscriber.Service) ([]byte, error) {
+func (q *inquiry) response(v ppp.Verdict, s *subscriber.Service) ([]byte, error) {
 	p := q.packet.Response(radius.CodeAccessReject)
 	if err := radattr.Answer(p, q.asked, v, s); err != nil {
 		return nil, err
