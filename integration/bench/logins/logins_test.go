@@ -22,7 +22,7 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-// TestSummary is what radclient 3.2.7 -s prints.
+// TestSummary is what radclient -s prints.
 func TestSummary(t *testing.T) {
 	const text = "Packet summary:\n\tAccepted      : 1999\n\tRejected      : 1\n\tLost          : 0\n\tPassed filter : 1999\n\tFailed filter : 1\n"
 	if n, err := summary(text); err != nil || n != 1999 {
