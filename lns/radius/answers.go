@@ -65,8 +65,12 @@ func (t *transport) expired(r *request, at time.Time) {
 	}
 	p.count.timeouts.Add(1)
 	// A server that answers others lives: what it does not answer is this one
-	// request, and those that were sent with it.
-	silent := p.lastAnswer.Before(r.firstSent.Add(-p.server.Timeout))
+	// request. With records it may be a window full of them.
+	since := r.firstSent
+	if r.kind == accounting {
+		since = since.Add(-p.server.Timeout)
+	}
+	silent := p.lastAnswer.Before(since)
 	t.detach(r)
 	if silent {
 		t.die(p, at)
