@@ -64,6 +64,9 @@ func (k Kind) String() string {
 // neither Deliver nor Room is ever called.
 func (k Kind) KernelPlane() bool { return k == PPPDKernel || k == BuiltinKernel }
 
+// PPPD says whether a pppd speaks PPP.
+func (k Kind) PPPD() bool { return k == PPPDKernel || k == PPPDAsync || k == PPPDSync }
+
 // Frames is the L2TP session, seen from its bridge.
 type Frames interface {
 	// Room makes a data message to the peer and returns the n octets of it that

@@ -123,10 +123,17 @@ func (c *Call) close(cause tunnel.Cause) {
 	case c.state == CallUp && c.ending == nil && c.link.speaks():
 		c.ending = &cause
 		c.link.terminate(cause.Result.Message)
-	case c.state == CallPending || c.state == CallUp && !c.link.speaks():
+	case c.state == CallUp && c.ending == nil && c.hasPPPD():
+		// pppd tells its peer while there is a call to tell it by. After the CDN it
+		// would wait for an answer until it is killed.
+		c.ending = &cause
+		c.bridge.Close(cause.Result.Message)
+	case c.state == CallPending || c.state == CallUp && !c.link.speaks() && !c.hasPPPD():
 		c.tunnel.step(tunnel.CloseCall{Session: c.ID, Cause: cause})
 	}
 }
+
+func (c *Call) hasPPPD() bool { return c.bridge != nil && c.bridge.Kind().PPPD() }
 
 func (c *Call) setState(s CallState) { c.state, c.since = s, time.Now() }
 

@@ -211,6 +211,33 @@ func TestPPPEndsBeforeTheCall(t *testing.T) {
 	})
 }
 
+// TestPPPDEndsBeforeTheCall: the same for a pppd, which is told to end and sends
+// its Terminate-Request while there is a call to send it by.
+func TestPPPDEndsBeforeTheCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, lac, lns := pair(t)
+		lac.bridges.delay = 3 * time.Second
+		lac.dial(t, lnsAddr, nil)
+		spec := lac.role.newCallSpec()
+		spec.Bridge.Kind = pppbridge.PPPDAsync
+		call := lac.role.tunnel(0).PlaceCall(incoming(), spec)
+		synctest.Wait()
+		call.Close(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative, Message: "by the operator"}})
+		call.Close(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNBusy}}) // the first one counts
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := lns.role.got(); got.callsDown != 0 || lac.bridges.list()[0].closed != 1 {
+			t.Errorf("the call ended before its pppd: %+v", got)
+		}
+		time.Sleep(2 * time.Second)
+		once(t, lac, lns)
+		if c := lns.role.causes()[0]; c.Result.Message != "by the operator" || c.Result.Result != l2tp.CDNAdministrative {
+			t.Errorf("the call ended with %+v", c)
+		}
+		closePair(lac, lns)
+	})
+}
+
 // RFC 2661 section 6.14, for a LAC whose line is asynchronous, and no other.
 func TestSLITellsWhatLCPAgreedOn(t *testing.T) {
 	for _, framing := range []l2tp.FramingType{l2tp.FramingAsync, l2tp.FramingSync} {
