@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/lns/dhcp"
 	"adit/lns/pool"
 	"adit/lns/radattr"
 	"adit/lns/users"
@@ -56,7 +57,7 @@ func (c *counters) noAddress(err error) {
 	switch {
 	case errors.Is(err, pool.ErrExhausted):
 		c.exhausted.Add(1)
-	case errors.As(err, &taken):
+	case errors.As(err, &taken), errors.Is(err, dhcp.ErrConflict):
 		c.conflicts.Add(1)
 	default:
 		c.withoutAddress.Add(1)

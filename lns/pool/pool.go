@@ -25,9 +25,9 @@ import (
 
 // Errors of Take and Claim.
 var (
-	ErrExhausted = errors.New("pool: every address is in use")
-	ErrUnknown   = errors.New("pool: no such pool")
-	ErrTaken     = errors.New("pool: the address is in use")
+	ErrExhausted = errors.New("every address is in use")
+	ErrUnknown   = errors.New("no such pool")
+	ErrTaken     = errors.New("the address is in use")
 	ErrInvalid   = errors.New("pool: not an address")
 )
 
@@ -128,7 +128,7 @@ func (s *Set) Take(of *config.Pool, holder string, now time.Time) (netip.Prefix,
 	defer s.mu.Unlock()
 	p := s.pools[of.Name]
 	if p == nil {
-		return netip.Prefix{}, fmt.Errorf("%s: %w", of.Name, ErrUnknown)
+		return netip.Prefix{}, fmt.Errorf("%w: %s", ErrUnknown, of.Name)
 	}
 	s.expire(now, expireAtOnce)
 	l := s.choose(p, holder, now)
@@ -138,7 +138,7 @@ func (s *Set) Take(of *config.Pool, holder string, now time.Time) (netip.Prefix,
 	}
 	if l == nil {
 		s.counts.exhausted++
-		return netip.Prefix{}, fmt.Errorf("%s: %w", of.Name, ErrExhausted)
+		return netip.Prefix{}, ErrExhausted
 	}
 	s.counts.taken++
 	s.use(l, holder, now)
