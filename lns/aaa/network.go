@@ -77,7 +77,7 @@ func (s *Session) facts() autoconf.Subscriber {
 	svc := &g.service
 	sub := autoconf.Subscriber{
 		DNS: svc.DNS, WINS: svc.WINS, PushRoutes: svc.PushRoutes, Domain: svc.Domain,
-		DNSv6: svc.DNSv6, PushRoutes6: svc.PushRoutes6, MTU: s.profile.MTU,
+		DNSv6: svc.DNSv6, PushRoutes6: svc.PushRoutes6, Quiet: svc.IdleTimeout > 0, MTU: s.profile.MTU,
 	}
 	if n.up[ppp.IPv4] {
 		sub.Local, sub.Peer = n.agreed.LocalIPv4, n.agreed.PeerIPv4

@@ -84,7 +84,7 @@ func advertisement(s *Subscriber, to netip.Addr) []byte {
 	}
 	m := make([]byte, 0, 256)
 	m = append(m, typeAdvertisement, 0, 0, 0, curHopLimit, flags)
-	m = binary.BigEndian.AppendUint16(m, uint16(RouterLifetime/time.Second))
+	m = binary.BigEndian.AppendUint16(m, uint16(s.seconds(RouterLifetime)))
 	m = append(m, 0, 0, 0, 0, 0, 0, 0, 0) // Reachable Time and Retrans Timer: "unspecified (by this router)"
 	for _, option := range options(s) {
 		if lengthIPv6+len(m)+len(option) <= maxAdvertisement {
@@ -100,7 +100,7 @@ func advertisement(s *Subscriber, to netip.Addr) []byte {
 func options(s *Subscriber) (all [][]byte) {
 	for _, p := range s.Prefixes {
 		if p.Bits() == 64 && p.Addr().Is6() {
-			all = append(all, prefixOption(p))
+			all = append(all, prefixOption(s, p))
 		}
 	}
 	if s.MTU >= minMTU {
@@ -114,25 +114,25 @@ func options(s *Subscriber) (all [][]byte) {
 		}
 	}
 	if len(servers) > 0 {
-		all = append(all, append(lifetimeOption(optionDNSServers, len(servers)), servers...))
+		all = append(all, append(lifetimeOption(s, optionDNSServers, len(servers)), servers...))
 	}
 	if name, ok := appendName(nil, s.Domain); ok {
 		for len(name)%8 != 0 { // RFC 8106 section 5.2: "MUST be padded with zeros to be a multiple of 8 octets."
 			name = append(name, 0)
 		}
-		all = append(all, append(lifetimeOption(optionDNSSearch, len(name)), name...))
+		all = append(all, append(lifetimeOption(s, optionDNSSearch, len(name)), name...))
 	}
 	for _, p := range s.PushRoutes6 {
 		if p.IsValid() && p.Addr().Is6() {
-			all = append(all, routeOption(p))
+			all = append(all, routeOption(s, p))
 		}
 	}
 	return all
 }
 
 // lifetimeOption is the head of an option of RFC 8106, of n octets after it.
-func lifetimeOption(option byte, n int) []byte {
-	return binary.BigEndian.AppendUint32([]byte{option, byte(1 + n/8), 0, 0}, uint32(RouterLifetime/time.Second))
+func lifetimeOption(s *Subscriber, option byte, n int) []byte {
+	return binary.BigEndian.AppendUint32([]byte{option, byte(1 + n/8), 0, 0}, s.seconds(RouterLifetime))
 }
 
 // prefixOption is a Prefix Information option, with the A flag and without L.
@@ -142,20 +142,20 @@ func lifetimeOption(option byte, n int) []byte {
 // and whatever the peer sends goes to us; nothing is won by its taking the others
 // of the prefix for neighbours. And a router behind the link, who has one prefix
 // only, may have it on its own network, as RFC 7278 describes for links like ours.
-func prefixOption(p netip.Prefix) []byte {
+func prefixOption(s *Subscriber, p netip.Prefix) []byte {
 	b := []byte{optionPrefix, 4, byte(p.Bits()), flagAutonomous}
-	b = binary.BigEndian.AppendUint32(b, uint32(ValidLifetime/time.Second))
-	b = binary.BigEndian.AppendUint32(b, uint32(PreferredLifetime/time.Second))
+	b = binary.BigEndian.AppendUint32(b, s.seconds(ValidLifetime))
+	b = binary.BigEndian.AppendUint32(b, s.seconds(PreferredLifetime))
 	a := p.Masked().Addr().As16()
 	return append(append(b, 0, 0, 0, 0), a[:]...)
 }
 
 // routeOption is a Route Information option of medium preference, RFC 4191 section
 // 2.3: the prefix takes 0, 8 or 16 octets by its length.
-func routeOption(p netip.Prefix) []byte {
+func routeOption(s *Subscriber, p netip.Prefix) []byte {
 	octets := (p.Bits() + 63) / 64 * 8
 	b := []byte{optionRoute, byte(1 + octets/8), byte(p.Bits()), 0}
-	b = binary.BigEndian.AppendUint32(b, uint32(RouterLifetime/time.Second))
+	b = binary.BigEndian.AppendUint32(b, s.seconds(RouterLifetime))
 	a := p.Masked().Addr().As16()
 	return append(b, a[:octets]...)
 }

@@ -39,6 +39,22 @@ const (
 	RebindTime = PreferredLifetime * 8 / 10
 )
 
+// quietFactor is how many times further apart the advertisements of a Quiet
+// subscriber are: two to six hours, and a RouterLifetime of 18 hours, which still
+// fits its 16 bits.
+const quietFactor = 36
+
+// times stretches a time of advertisements.
+func (s *Subscriber) times(d time.Duration) time.Duration {
+	if s.Quiet {
+		return d * quietFactor
+	}
+	return d
+}
+
+// seconds is a lifetime in an advertisement.
+func (s *Subscriber) seconds(d time.Duration) uint32 { return uint32(s.times(d) / time.Second) }
+
 // Subscriber is what is told to the peer of one link. The lists are only read, and
 // may be shared.
 type Subscriber struct {
@@ -59,6 +75,11 @@ type Subscriber struct {
 	MTU         int            // of the link, octets, advertised; below 1,280: not told
 
 	Domain string // for both families
+
+	// Quiet: the session ends when it is idle, and whoever watches that counts our
+	// advertisements as traffic. After the first few they come hours apart, and what
+	// they tell lasts so much longer.
+	Quiet bool
 }
 
 // Config is what a Service and a Core need.

@@ -60,7 +60,7 @@ func (c *Core) Tick(now time.Time, l *Link) (packets [][]byte) {
 	if to, ok := l.schedule.unicastDue(now); ok {
 		packets = append(packets, advertisement(&l.Subscriber, linkLocal(to)))
 	}
-	if l.schedule.multicastDue(now, c.random) {
+	if l.schedule.multicastDue(now, &l.Subscriber, c.random) {
 		packets = append(packets, advertisement(&l.Subscriber, allNodes))
 	}
 	c.counts[countAdvertisements].Add(uint64(len(packets)))

@@ -43,11 +43,11 @@ func (s *schedule) deadline() time.Time {
 // RFC 4861 section 6.2.4: "Whenever a multicast advertisement is sent from an
 // interface, the timer is reset to a uniformly distributed random value between
 // the interface's configured MinRtrAdvInterval and MaxRtrAdvInterval".
-func (s *schedule) multicastDue(now time.Time, random func(time.Duration) time.Duration) bool {
+func (s *schedule) multicastDue(now time.Time, sub *Subscriber, random func(time.Duration) time.Duration) bool {
 	if s.next == 0 || s.next > now.UnixNano() {
 		return false
 	}
-	interval := MinAdvertisementInterval + random(MaxAdvertisementInterval-MinAdvertisementInterval)
+	interval := sub.times(MinAdvertisementInterval) + random(sub.times(MaxAdvertisementInterval-MinAdvertisementInterval))
 	if s.initial < maxInitial {
 		// "For the first few advertisements (up to MAX_INITIAL_RTR_ADVERTISEMENTS)
 		// ... if the randomly chosen interval is greater than

@@ -1,6 +1,7 @@
 package autoconf
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -109,6 +110,38 @@ func TestService(t *testing.T) {
 }
 
 // A flood fills the queue and not the memory, and is counted.
+// A subscriber whose session has an idle timeout is not kept awake: after the first
+// few, advertisements are hours apart, and what they tell outlives three of them.
+func TestServiceQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := newTestService(t, Config{}), &peerEnd{}
+		defer s.Close()
+		sub := testSubscriber()
+		sub.Quiet = true
+		s.Attach("a", sub, "tun0", p.send)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		first := p.take()
+		if len(first) != maxInitial {
+			t.Fatalf("%d advertisements in the first minute", len(first))
+		}
+		// RFC 4861 section 4.2: Router Lifetime is in octets 6 and 7 of the message.
+		if life := time.Duration(binary.BigEndian.Uint16(first[0][40+6:])) * time.Second; life != 18*time.Hour {
+			t.Errorf("the router lives for %v", life)
+		}
+		time.Sleep(time.Hour + 50*time.Minute)
+		synctest.Wait()
+		if n := len(p.take()); n != 0 {
+			t.Errorf("%d advertisements in two hours", n)
+		}
+		time.Sleep(5 * time.Hour)
+		synctest.Wait()
+		if n := len(p.take()); n < 1 || n > 3 {
+			t.Errorf("%d advertisements in the five hours after that", n)
+		}
+	})
+}
+
 func TestServiceQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestService(t, Config{Queue: 10})
