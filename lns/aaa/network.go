@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"cmp"
 	"time"
 
 	"adit/lns/autoconf"
@@ -77,7 +78,9 @@ func (s *Session) facts() autoconf.Subscriber {
 	svc := &g.service
 	sub := autoconf.Subscriber{
 		DNS: svc.DNS, WINS: svc.WINS, PushRoutes: svc.PushRoutes, Domain: svc.Domain,
-		DNSv6: svc.DNSv6, PushRoutes6: svc.PushRoutes6, Quiet: svc.IdleTimeout > 0, MTU: s.profile.MTU,
+		DNSv6: svc.DNSv6, PushRoutes6: svc.PushRoutes6, Quiet: svc.IdleTimeout > 0,
+		// What is not configured for the link is what our endpoint takes.
+		MTU: cmp.Or(s.profile.MTU, s.profile.Builtin.MRU),
 	}
 	if n.up[ppp.IPv4] {
 		sub.Local, sub.Peer = n.agreed.LocalIPv4, n.agreed.PeerIPv4
