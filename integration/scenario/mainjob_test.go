@@ -101,10 +101,15 @@ func (s *peers) sessions(t *testing.T) map[string]bool {
 
 // TestTwentySessions has twenty sessions come up at once in one tunnel, each
 // with an address of its own and with traffic. One after the other: forty pppds
-// are work enough for an emulated machine.
+// are work enough for an emulated machine. Who is at the other end makes no
+// difference to their number, and the main job has every pairing on every plane: here
+// each plane has one of them, and the first plane all.
 func TestTwentySessions(t *testing.T) {
-	for _, p := range planes {
-		for _, who := range pairings {
+	for i, p := range planes {
+		for j, who := range pairings {
+			if i > 0 && j != i%len(pairings) {
+				continue
+			}
 			t.Run(p.name+"/"+who.name, func(t *testing.T) {
 				const count = 20
 				s := start(t, p, who, count)
