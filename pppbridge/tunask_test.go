@@ -210,12 +210,13 @@ func TestTUNQuestionAndAnswer(t *testing.T) {
 	}
 	var c *net.UDPConn
 	var err error
-	r.clientNS.do(func() {
-		c, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(10, 9, 0, 2), Port: 68}, &net.UDPAddr{IP: net.IPv4(10, 9, 0, 1), Port: 67})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	// The route to the LNS comes after the address.
+	waitFor(t, 10*time.Second, "a way to the LNS", func() bool {
+		r.clientNS.do(func() {
+			c, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(10, 9, 0, 2), Port: 68}, &net.UDPAddr{IP: net.IPv4(10, 9, 0, 1), Port: 67})
+		})
+		return err == nil
+	}, lns.log, client.log)
 	defer c.Close()
 	if _, err = c.Write([]byte("what is my domain?")); err != nil {
 		t.Fatal(err)
