@@ -14,7 +14,8 @@ import (
 	"adit/proto/tunnel"
 )
 
-// admitted adds what the AAA layer knows of a session; nil: nobody was let in.
+// admitted adds what the AAA layer knows of a session; nil: nobody was let in. The
+// address of the link is PPP's to tell: what a peer may have, it need not take.
 func admitted(s *control.Session, v *aaa.View) {
 	if v == nil {
 		return
@@ -26,9 +27,6 @@ func admitted(s *control.Session, v *aaa.View) {
 	s.Leased, s.NetworkSince, s.Ends = v.Leased, v.Started.Round(0), v.Ends.Round(0)
 	s.IPv6Prefixes, s.DelegatedPrefixes, s.IPv6Address = v.Addresses.Prefixes, v.Addresses.Delegated, v.Addresses.IPv6
 	s.FilterIDs, s.Rates = v.FilterID, v.Rates
-	if !s.RemoteAddress.IsValid() && !v.Started.IsZero() {
-		s.RemoteAddress = v.Addresses.IPv4
-	}
 }
 
 // authMethod is a Method in the words of RFC 2866 section 5.6.

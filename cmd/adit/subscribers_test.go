@@ -22,7 +22,7 @@ func TestAdmitted(t *testing.T) {
 			Delegated: []netip.Prefix{netip.MustParsePrefix("2001:db8:100::/56")}},
 		Started: then, Ends: then.Add(time.Hour), FilterID: []string{"f"}, Rates: []string{"up=1"}}
 	want := control.Session{User: "alice", AcctSessionID: "m1-000001", ServiceProfile: "gold", AuthMethod: "radius", Leased: true,
-		RemoteAddress: v.Addresses.IPv4, IPv6Address: v.Addresses.IPv6, IPv6Prefixes: v.Addresses.Prefixes, DelegatedPrefixes: v.Addresses.Delegated,
+		IPv6Address: v.Addresses.IPv6, IPv6Prefixes: v.Addresses.Prefixes, DelegatedPrefixes: v.Addresses.Delegated,
 		NetworkSince: then, Ends: v.Ends, FilterIDs: v.FilterID, Rates: v.Rates}
 	var got control.Session
 	admitted(&got, v)
@@ -38,12 +38,6 @@ func TestAdmitted(t *testing.T) {
 	var nobody control.Session
 	if admitted(&nobody, nil); !cmp.Equal(nobody, control.Session{}, same) {
 		t.Errorf("%+v", nobody)
-	}
-	// Before the network is up, an address is an intention.
-	v.Started = time.Time{}
-	var early control.Session
-	if admitted(&early, v); early.RemoteAddress.IsValid() || early.User != "alice" {
-		t.Errorf("%+v", early)
 	}
 	for m, want := range map[subscriber.Method]string{subscriber.MethodLocal: "local", subscriber.MethodRemote: "remote", 0: ""} {
 		if got := authMethod(m); got != want {
