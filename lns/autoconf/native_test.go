@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/integration/lab"
 	"adit/integration/scenario"
 	"adit/internal/need"
 	"adit/proto/ip"
@@ -396,9 +397,8 @@ func (r *rig) dissect(t *testing.T) {
 // checkDissected writes a capture of packets and reads it with tshark.
 func checkDissected(t *testing.T, packets [][]byte) {
 	t.Helper()
-	if _, err := exec.LookPath("tshark"); err != nil {
-		t.Log("no tshark here")
-		return
+	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "tshark", Package: "tshark"}); err != nil {
+		need.Lack(t, "needs tshark: %v", err)
 	}
 	b := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
 	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 101, 0, 0, 0) // LINKTYPE_RAW
