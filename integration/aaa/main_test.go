@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,17 +27,9 @@ const secret = "radius secret"
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if builtDir != "" {
-		os.RemoveAll(builtDir)
-	}
+	scenario.RemoveBinary()
 	os.Exit(status)
 }
-
-var (
-	buildOnce sync.Once
-	builtDir  string
-	errBuild  error
-)
 
 // network makes two joined namespaces, the LAC's A and the LNS's B, and sees to
 // the adit binary: that of the environment, or one that is built once.
@@ -52,28 +42,8 @@ func network(t *testing.T) *scenario.Net {
 		}
 	}
 	n := scenario.NewNativeNet(t)
-	buildOnce.Do(build)
-	if errBuild != nil {
-		t.Fatal(errBuild)
-	}
+	scenario.Binary(t)
 	return n
-}
-
-func build() {
-	if os.Getenv(scenario.BinaryVariable) != "" {
-		return
-	}
-	if builtDir, errBuild = os.MkdirTemp("", "adit-aaa-"); errBuild != nil {
-		return
-	}
-	binary := filepath.Join(builtDir, "adit")
-	cmd := exec.Command("go", "build", "-o", binary, "adit/cmd/adit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		errBuild = fmt.Errorf("go build: %w\n%s", err, out)
-		return
-	}
-	errBuild = os.Setenv(scenario.BinaryVariable, binary)
 }
 
 var loopback = netip.MustParseAddr("127.0.0.1")

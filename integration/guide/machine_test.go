@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,39 +17,8 @@ import (
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if builtDir != "" {
-		os.RemoveAll(builtDir)
-	}
+	scenario.RemoveBinary()
 	os.Exit(status)
-}
-
-var (
-	buildOnce sync.Once
-	builtDir  string
-	errBuild  error
-)
-
-// binary is the adit under test: that of the environment, or one that is built
-// once.
-func binary(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv(scenario.BinaryVariable); path != "" {
-		return path
-	}
-	buildOnce.Do(func() {
-		if builtDir, errBuild = os.MkdirTemp("", "adit-guide-"); errBuild != nil {
-			return
-		}
-		cmd := exec.Command("go", "build", "-o", filepath.Join(builtDir, "adit"), "adit/cmd/adit")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			errBuild = fmt.Errorf("go build: %w\n%s", err, out)
-		}
-	})
-	if errBuild != nil {
-		t.Fatal(errBuild)
-	}
-	return filepath.Join(builtDir, "adit")
 }
 
 // needMachines sees to what machines are made with, or skips.
@@ -148,7 +115,7 @@ func newMachine(t *testing.T, name string, ns *scenario.NS, units map[string]str
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(binary(t), filepath.Join(m.bin, "adit")); err != nil {
+	if err := os.Symlink(scenario.Binary(t), filepath.Join(m.bin, "adit")); err != nil {
 		t.Fatal(err)
 	}
 	p := ns.Start(t, name, "unshare", "-m", "sh", "-c", holder, "sh", dir)

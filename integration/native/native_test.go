@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,17 +23,9 @@ const upLimit = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if builtDir != "" {
-		os.RemoveAll(builtDir)
-	}
+	scenario.RemoveBinary()
 	os.Exit(status)
 }
-
-var (
-	buildOnce sync.Once
-	builtDir  string
-	errBuild  error
-)
 
 // network makes two joined namespaces and sees to the adit binary: that of the
 // environment, or one that is built once.
@@ -50,28 +39,8 @@ func network(t *testing.T) *scenario.Net {
 		}
 	}
 	n := scenario.NewNativeNet(t)
-	buildOnce.Do(build)
-	if errBuild != nil {
-		t.Fatal(errBuild)
-	}
+	scenario.Binary(t)
 	return n
-}
-
-func build() {
-	if os.Getenv(scenario.BinaryVariable) != "" {
-		return
-	}
-	if builtDir, errBuild = os.MkdirTemp("", "adit-native-"); errBuild != nil {
-		return
-	}
-	binary := filepath.Join(builtDir, "adit")
-	cmd := exec.Command("go", "build", "-o", binary, "adit/cmd/adit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		errBuild = fmt.Errorf("go build: %w\n%s", err, out)
-		return
-	}
-	errBuild = os.Setenv(scenario.BinaryVariable, binary)
 }
 
 // inner is the LNS's address on the PPP links.

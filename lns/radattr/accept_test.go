@@ -60,7 +60,7 @@ func TestAcceptValues(t *testing.T) {
 		want    subscriber.Service
 		ignored int
 	}{
-		"negotiate":    {[]radius.AVP{avp(8, "\xff\xff\xff\xff")}, subscriber.Service{Negotiate: true}, 0},
+		"negotiate":    {[]radius.AVP{avp(8, "\xff\xff\xff\xff")}, subscriber.Service{}, 0},
 		"host netmask": {[]radius.AVP{avp(8, "\x0a\x00\x00\x07"), avp(9, "\xff\xff\xff\xff")}, subscriber.Service{Address: netip.MustParseAddr("10.0.0.7")}, 0},
 		"netmask first": {[]radius.AVP{avp(9, "\xff\xff\xff\xf8"), avp(8, "\x0a\x00\x00\x0f")}, subscriber.Service{
 			Address: netip.MustParseAddr("10.0.0.15"), Routes: []netip.Prefix{netip.MustParsePrefix("10.0.0.8/29")},

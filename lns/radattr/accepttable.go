@@ -146,16 +146,14 @@ func (r *reader) interim(v []byte) bool {
 // RFC 2865 section 5.8: "The value 0xFFFFFFFF indicates that the NAS Should allow
 // the user to select an address (e.g. Negotiated). The value 0xFFFFFFFE indicates
 // that the NAS should select an address for the user (e.g. Assigned from a pool of
-// addresses kept by the NAS)."
+// addresses kept by the NAS)." Nobody behind adit selects his own, so it selects in
+// both cases.
 func (r *reader) framedAddress(v []byte) bool {
 	if len(v) != 4 {
 		return false
 	}
 	switch binary.BigEndian.Uint32(v) {
-	case 0xffffffff:
-		r.s.Negotiate = true
-		return true
-	case 0xfffffffe:
+	case 0xffffffff, 0xfffffffe:
 		return true
 	}
 	a := netip.AddrFrom4([4]byte(v))

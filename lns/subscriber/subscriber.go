@@ -48,12 +48,9 @@ type Service struct {
 	User    string
 	Profile string // the profile to go on with
 
-	Address netip.Addr // Framed-IP-Address
-	Pool    string     // Framed-Pool
-	// Negotiate: the peer may choose its own address (Framed-IP-Address
-	// 255.255.255.255); adit's profiles do not let it, and choose for it.
-	Negotiate bool
-	Routes    []netip.Prefix // Framed-Route and Framed-IPv6-Route
+	Address netip.Addr     // Framed-IP-Address
+	Pool    string         // Framed-Pool
+	Routes  []netip.Prefix // Framed-Route and Framed-IPv6-Route
 
 	InterfaceID   uint64         // Framed-Interface-Id, of the peer
 	IPv6Prefixes  []netip.Prefix // Framed-IPv6-Prefix: of the link, advertised
