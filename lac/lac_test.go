@@ -15,9 +15,9 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -384,7 +384,7 @@ func TestEndOfASession(t *testing.T) {
 	var specs []*engine.CallSpec
 	for _, w := range l.wanted() {
 		spec, err := w.Spec()
-		if err != nil || spec.Bridge.Kind != pppbridge.Builtin {
+		if err != nil || spec.Bridge.Kind != circuit.Builtin {
 			t.Fatalf("%+v, %v", spec, err)
 		}
 		specs = append(specs, spec)

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
-	"adit/pppbridge"
 	"adit/proto/tunnel"
 )
 
@@ -34,7 +34,7 @@ func TestCallSpecOfBuiltin(t *testing.T) {
 	cfg, profile := builtinConfig()
 	r := newTestRole(t, cfg)
 	lns := r.callSpec("", profile, nil, true).Bridge
-	if lns.Kind != pppbridge.Builtin || len(lns.Endpoint.Authenticate) != 1 || lns.Endpoint.Name != "lns.test" ||
+	if lns.Kind != circuit.Builtin || len(lns.Endpoint.Authenticate) != 1 || lns.Endpoint.Name != "lns.test" ||
 		lns.LocalIP != profile.LocalAddress {
 		t.Errorf("the LNS's call is %+v", lns)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/pppbridge"
@@ -45,7 +46,7 @@ func (c *caller) CallRequested(call *engine.Call) {
 }
 
 func discardSpec() *engine.CallSpec {
-	return &engine.CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Discard}}
+	return &engine.CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Discard}}
 }
 
 // await returns the next event, which must be of type E.

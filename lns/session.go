@@ -1,10 +1,10 @@
 package lns
 
 import (
+	"adit/internal/circuit"
 	"adit/internal/engine"
 	"adit/lns/aaa"
 	"adit/lns/subscriber"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -24,7 +24,7 @@ func (s *session) Established(c *engine.Call) {
 }
 
 // Ended is engine.Session's.
-func (s *session) Ended(cause tunnel.Cause, exit *pppbridge.Exit) {
+func (s *session) Ended(cause tunnel.Cause, exit *circuit.Exit) {
 	s.Session.Ended(cause, exit)
 	if c := s.role.parts.companion; c != nil {
 		c.Forget(s.ID())
@@ -34,7 +34,7 @@ func (s *session) Ended(cause tunnel.Cause, exit *pppbridge.Exit) {
 // liveCall is a call that is up, as the AAA layer sees it.
 type liveCall struct {
 	call   *engine.Call
-	bridge pppbridge.Bridge
+	bridge circuit.Bridge
 }
 
 // Close is aaa.Call's.
@@ -43,7 +43,7 @@ func (c *liveCall) Close(message string) {
 }
 
 // Stats is aaa.Call's.
-func (c *liveCall) Stats() pppbridge.Stats { return c.bridge.Stats() }
+func (c *liveCall) Stats() circuit.Stats { return c.bridge.Stats() }
 
 // lineOf is what is known of a call that is up.
 func lineOf(c *engine.Call) subscriber.Line {

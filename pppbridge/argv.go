@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"adit/internal/circuit"
 )
 
 // sessionFD is the number that the PPPoX socket has in pppd.
@@ -48,15 +50,15 @@ func arguments(path string, s *Spec) []string {
 		argv = append(argv, "remotenumber", number)
 	}
 	switch s.Kind {
-	case PPPDKernel:
+	case circuit.PPPDKernel:
 		argv = append(argv, kernelArguments(s)...)
-	case PPPDSync:
+	case circuit.PPPDSync:
 		// What has no length of its own inside cannot be told apart once the
 		// terminal has run two frames together, see sync.go.
 		argv = append(argv, "sync", "novj", "noccp", "nopcomp", "noaccomp", "local", "nocrtscts", "nolock")
-	case PPPDAsync:
+	case circuit.PPPDAsync:
 		argv = append(argv, "local", "nocrtscts", "nolock")
-	case Discard, Builtin, BuiltinKernel, Relay:
+	case circuit.Discard, circuit.Builtin, circuit.BuiltinKernel, circuit.Relay:
 		// There is no pppd.
 	}
 	return argv

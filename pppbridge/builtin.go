@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 )
@@ -25,13 +26,13 @@ type builtin struct {
 	endpoint *ppp.Endpoint
 	link     Link
 	subject  *subject
-	onExit   func(Exit)
+	onExit   func(circuit.Exit)
 
-	ending *ending // nil: nobody wants its end
-	exit   *Exit   // once finished
-	number uint32  // of the Authenticate action that is to be answered; 0: none
+	ending *ending       // nil: nobody wants its end
+	exit   *circuit.Exit // once finished
+	number uint32        // of the Authenticate action that is to be answered; 0: none
 	auth   ppp.Protocol
-	kind   Kind
+	kind   circuit.Kind
 
 	told [2]bool // by ppp.Family: Access was told of its NetworkUp
 
@@ -71,7 +72,7 @@ type known struct {
 // not block. onExit is called exactly once if there was no error, where the
 // plane calls LinkEvents.Closed. Stop is the most time from Close to the end; 0:
 // 10 s. Spec.Endpoint and Spec.Owner are required.
-func NewBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane) (Stepper, error) {
+func NewBuiltin(spec Spec, frames circuit.Frames, onExit func(circuit.Exit), plane Plane) (Stepper, error) {
 	switch {
 	case spec.Endpoint == nil || spec.Owner == nil:
 		return nil, errors.New("open the built-in endpoint: it was given no configuration or no owner")
@@ -133,22 +134,22 @@ func proxyOf(s *Spec) *ppp.Proxy {
 }
 
 // Kind is Bridge's.
-func (b *builtin) Kind() Kind { return b.kind }
+func (b *builtin) Kind() circuit.Kind { return b.kind }
 
 // SetACCM is Bridge's: nothing is escaped in L2TP.
 func (b *builtin) SetACCM(_, _ uint32) {}
 
 // Deliver is Bridge's.
-func (b *builtin) Deliver(burst *Burst, now time.Time, frame []byte) {
+func (b *builtin) Deliver(burst *circuit.Burst, now time.Time, frame []byte) {
 	b.link.Deliver(burst, now, frame)
 }
 
 // Stats is Bridge's.
-func (b *builtin) Stats() Stats { return b.link.Stats() }
+func (b *builtin) Stats() circuit.Stats { return b.link.Stats() }
 
 // Info is Bridge's.
-func (b *builtin) Info() Info {
-	i := Info{Interface: b.link.Name(), Phase: ppp.Phase(b.phase.Load()).String()}
+func (b *builtin) Info() circuit.Info {
+	i := circuit.Info{Interface: b.link.Name(), Phase: ppp.Phase(b.phase.Load()).String()}
 	if k := b.known.Load(); k != nil {
 		i.User, i.LocalIP, i.PeerIP, i.Routes = k.user, addr4(k.local), addr4(k.peer), k.routes
 		if k.localID != 0 {

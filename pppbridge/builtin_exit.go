@@ -1,6 +1,7 @@
 package pppbridge
 
 import (
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 )
@@ -33,7 +34,7 @@ var causeExits = [...]pppdExit{
 // correspond to the PPP Control Protocol number for the authentication protocol
 // in use." Without one the cause is left out rather than wrong; that every
 // protocol was refused (15) names none, as pppd's.
-func causeExit(c ppp.Cause, text string, auth ppp.Protocol, s *subject) Exit {
+func causeExit(c ppp.Cause, text string, auth ppp.Protocol, s *subject) circuit.Exit {
 	if int(c) >= len(causeExits) {
 		c = ppp.CauseNone
 	}
@@ -42,7 +43,7 @@ func causeExit(c ppp.Cause, text string, auth ppp.Protocol, s *subject) Exit {
 	}
 	t := &causeExits[c]
 	p := *t.ppp
-	e := Exit{Code: -1, Text: "PPP: " + text, Result: resultOf(t.result, t.told), PPP: &p}
+	e := circuit.Exit{Code: -1, Text: "PPP: " + text, Result: resultOf(t.result, t.told), PPP: &p}
 	switch p.Code {
 	case l2tp.DisconnectAuthFailed, l2tp.DisconnectAuthTimeout:
 		if p.Protocol = uint16(auth); auth == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
@@ -87,12 +88,12 @@ func (p linkPhase) String() string {
 }
 
 // Kind is BuiltinKernel.
-func (p *kernelPlane) Kind() Kind { return BuiltinKernel }
+func (p *kernelPlane) Kind() circuit.Kind { return circuit.BuiltinKernel }
 
 // Open opens the session in the kernel at once, so that it knows it from the
 // moment it is up, and has a worker open its channel. Frames are not needed: the
 // kernel makes the messages.
-func (p *kernelPlane) Open(spec *Spec, _ Frames, events LinkEvents) (Link, error) {
+func (p *kernelPlane) Open(spec *Spec, _ circuit.Frames, events LinkEvents) (Link, error) {
 	x, err := p.openSession(spec)
 	if err != nil {
 		return nil, err
@@ -256,7 +257,7 @@ func (l *kernelLink) release() {
 
 // Deliver drops: data of a kernel session that still reached us came before the
 // session was there. Any goroutine.
-func (l *kernelLink) Deliver(*Burst, time.Time, []byte) { l.early.Add(1) }
+func (l *kernelLink) Deliver(*circuit.Burst, time.Time, []byte) { l.early.Add(1) }
 
 // Name is the interface's name; empty until there is one. Any goroutine.
 func (l *kernelLink) Name() string {
@@ -266,11 +267,11 @@ func (l *kernelLink) Name() string {
 }
 
 // Stats asks the kernel for the session's counters. Any goroutine.
-func (l *kernelLink) Stats() Stats {
+func (l *kernelLink) Stats() circuit.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	live := l.readStats()
-	s := Stats{
+	s := circuit.Stats{
 		FramesIn: l.lastSeen.RxPackets, BytesIn: l.lastSeen.RxBytes,
 		FramesOut: l.lastSeen.TxPackets, BytesOut: l.lastSeen.TxBytes,
 		DropNotUp: l.notUp.Load(), DropTooLong: l.tooLong.Load(), DropClosed: l.early.Load(),

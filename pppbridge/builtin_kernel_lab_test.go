@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
@@ -33,7 +34,7 @@ func labKernelLinks(t *testing.T, p *kernelPlane) (a, b *kernelLink, ao, bo *tes
 		t.Cleanup(func() { _ = m.Close(); _ = unix.Close(udp) })
 		o := newTestOwner(t)
 		return o.open(t, p, &Spec{
-			Kind: BuiltinKernel, LNS: id < peerID, Peer: peer, UDP: udp, Interface: pattern, MTU: 1400, MRU: 1400,
+			Kind: circuit.BuiltinKernel, LNS: id < peerID, Peer: peer, UDP: udp, Interface: pattern, MTU: 1400, MRU: 1400,
 			LocalTunnel: id, PeerTunnel: peerID, LocalSession: id, PeerSession: peerID,
 			SendSequence: true, RequireSequence: true, ReorderTimeout: 100 * time.Millisecond,
 		}), o

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
@@ -243,7 +244,7 @@ func TestKernelLinkOpenFails(t *testing.T) {
 	if l, err := k.plane.Open(spec, nil, testEvents{}); l != nil || !errors.Is(err, refused) {
 		t.Errorf("%v, %v", l, err)
 	}
-	if k.plane.Kind() != BuiltinKernel {
+	if k.plane.Kind() != circuit.BuiltinKernel {
 		t.Errorf("kind %v", k.plane.Kind())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 )
@@ -40,9 +41,9 @@ func (e testEvents) Closed(time.Time)              { e.closed() }
 // with no kernel and no goroutine: the core alone, in virtual time.
 type directPlane struct{}
 
-func (directPlane) Kind() Kind { return Builtin }
+func (directPlane) Kind() circuit.Kind { return circuit.Builtin }
 
-func (directPlane) Open(_ *Spec, _ Frames, events LinkEvents) (Link, error) {
+func (directPlane) Open(_ *Spec, _ circuit.Frames, events LinkEvents) (Link, error) {
 	return &directLink{events: events}, nil
 }
 
@@ -64,10 +65,10 @@ func (l *directLink) Up(f ppp.Family, _ ppp.Network) {
 	l.events.Up(f, Attachment{Interface: "direct"})
 }
 func (l *directLink) Down(f ppp.Family)                         { l.up[f] = false }
-func (l *directLink) Deliver(*Burst, time.Time, []byte)         {}
+func (l *directLink) Deliver(*circuit.Burst, time.Time, []byte) {}
 func (l *directLink) Idle(time.Time) (d time.Duration, ok bool) { return 0, false }
 func (l *directLink) Name() string                              { return "direct" }
-func (l *directLink) Stats() Stats                              { return Stats{} }
+func (l *directLink) Stats() circuit.Stats                      { return circuit.Stats{} }
 func (l *directLink) Close() {
 	if l.closed++; l.closed == 1 {
 		l.events.Closed(time.Now())
@@ -78,15 +79,15 @@ type directEnd struct {
 	*builtin
 	loop  *testLoop
 	link  *directLink
-	exits chan Exit
+	exits chan circuit.Exit
 	log   *testLog
 }
 
 func newDirect(t *testing.T, s Spec) *directEnd {
 	t.Helper()
-	e := &directEnd{loop: newTestLoop(), exits: make(chan Exit, 2), log: newTestLog()}
+	e := &directEnd{loop: newTestLoop(), exits: make(chan circuit.Exit, 2), log: newTestLog()}
 	s.Owner, s.Log = e.loop, e.log.entry
-	b, err := NewBuiltin(s, nil, func(x Exit) { e.exits <- x }, directPlane{})
+	b, err := NewBuiltin(s, nil, func(x circuit.Exit) { e.exits <- x }, directPlane{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func newDirectPair(t *testing.T, lns, client Spec) (a, b *directEnd) {
 	return a, b
 }
 
-func (e *directEnd) stop() Exit {
+func (e *directEnd) stop() circuit.Exit {
 	x := <-e.exits
 	e.loop.jobs <- nil
 	return x
@@ -300,7 +301,7 @@ func TestBuiltinRefusesHalfASpec(t *testing.T) {
 		}
 	}
 	f := newTestFactory(t, Config{})
-	s := Spec{Kind: Builtin, Endpoint: clientConfig("a", "b"), Owner: newTestLoop()}
+	s := Spec{Kind: circuit.Builtin, Endpoint: clientConfig("a", "b"), Owner: newTestLoop()}
 	if _, err := f.Open(s, nil, nil); !errors.Is(err, ErrNoTUN) || f.Running() != 0 {
 		t.Errorf("%v, %d running", err, f.Running())
 	}
@@ -364,7 +365,7 @@ func TestBuiltinMemory(t *testing.T) {
 	cfg, grant := lnsConfig(), ppp.Grant{Local: netip.MustParseAddr("10.9.0.1"), Peer: netip.MustParseAddr("10.9.0.2")}
 	cfg.Authenticate = nil
 	owner := newTestLoop()
-	exit := func(Exit) {}
+	exit := func(circuit.Exit) {}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 )
 
@@ -40,7 +41,7 @@ func FindPPPD() string {
 // CheckPPPD says whether the pppd at path (empty: FindPPPD's) can be used for
 // that kind of bridge on this machine now: nil, or one sentence with what is
 // missing. It may run pppd for its version and have the kernel load a module.
-func CheckPPPD(path string, kind Kind) error {
+func CheckPPPD(path string, kind circuit.Kind) error {
 	if path == "" {
 		path = FindPPPD()
 	}
@@ -54,16 +55,16 @@ func CheckPPPD(path string, kind Kind) error {
 		return err
 	}
 	switch kind {
-	case PPPDKernel:
+	case circuit.PPPDKernel:
 		if err := kernel.Probe(); err != nil {
 			return err
 		}
 		return findPlugin(path, "pppol2tp.so", kernelPlaneNeeds, pluginDirs())
-	case PPPDAsync:
+	case circuit.PPPDAsync:
 		return lineDiscipline(ldiscPPP, "ppp_async", false)
-	case PPPDSync:
+	case circuit.PPPDSync:
 		return lineDiscipline(ldiscSyncPPP, "ppp_synctty", true)
-	case Discard, Builtin, BuiltinKernel, Relay:
+	case circuit.Discard, circuit.Builtin, circuit.BuiltinKernel, circuit.Relay:
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 )
 
@@ -63,10 +64,10 @@ func cause(code, protocol uint16, direction uint8) *l2tp.PPPDisconnect {
 
 // exitOf turns pppd's wait status, and what its log lines gave away, into an
 // Exit.
-func exitOf(ws unix.WaitStatus, h hints) Exit {
+func exitOf(ws unix.WaitStatus, h hints) circuit.Exit {
 	if ws.Signaled() {
 		name := unix.SignalName(ws.Signal())
-		return Exit{
+		return circuit.Exit{
 			Code: -1, Signal: name, Text: "pppd was killed by " + name,
 			Result: resultOf(l2tp.CDNGeneralError, "PPP process died"),
 			PPP:    cause(l2tp.DisconnectNoInformation, 0, 0),
@@ -74,7 +75,7 @@ func exitOf(ws unix.WaitStatus, h hints) Exit {
 	}
 	code := ws.ExitStatus()
 	if code < 0 || code >= len(pppdExits) {
-		return Exit{
+		return circuit.Exit{
 			Code: code, Text: fmt.Sprintf("pppd ended with the unknown status %d", code),
 			Result: resultOf(l2tp.CDNGeneralError, "PPP process failed"),
 			PPP:    cause(l2tp.DisconnectNoInformation, 0, 0),
@@ -82,7 +83,7 @@ func exitOf(ws unix.WaitStatus, h hints) Exit {
 	}
 	t := &pppdExits[h.meaning(code)]
 	ppp := *t.ppp
-	e := Exit{Code: code, Text: t.text, Result: resultOf(t.result, t.told), PPP: &ppp}
+	e := circuit.Exit{Code: code, Text: t.text, Result: resultOf(t.result, t.told), PPP: &ppp}
 	h.refine(&e)
 	return e
 }
@@ -96,12 +97,12 @@ func resultOf(result uint16, told string) l2tp.ResultCode {
 }
 
 // failedExit is for a pppd that never ran.
-func failedExit(err error, permanent bool) Exit {
+func failedExit(err error, permanent bool) circuit.Exit {
 	result := l2tp.CDNNoFacilitiesTemporary
 	if permanent {
 		result = l2tp.CDNNoFacilitiesPermanent
 	}
-	return Exit{
+	return circuit.Exit{
 		Code: -1, Err: err, Text: err.Error(), Result: resultOf(result, ""),
 		PPP: cause(l2tp.DisconnectNoInformation, 0, 0),
 	}

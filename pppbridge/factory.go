@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 )
 
@@ -17,7 +18,7 @@ type Config struct {
 	// has to be in its Run.
 	Poller *kernel.Poller
 	// Burst is used in the poller's goroutine only; nil: one is made.
-	Burst *Burst
+	Burst *circuit.Burst
 	// Path is pppd's; empty: "pppd" is looked for, see FindPPPD.
 	Path string
 	// StopTimeout is how long pppd has after SIGTERM before SIGKILL; 0: 10 s.
@@ -81,7 +82,7 @@ func NewFactory(cfg Config) *Factory {
 		cfg.Path = FindPPPD()
 	}
 	if cfg.Burst == nil {
-		cfg.Burst = NewBurst(new(kernel.SendCounts))
+		cfg.Burst = circuit.NewBurst(new(kernel.SendCounts))
 	}
 	f := &Factory{cfg: cfg}
 	f.starter = newStarter(cfg.Starts, cfg.MaxWaiting)
@@ -103,36 +104,36 @@ func NewFactory(cfg Config) *Factory {
 // the bridge is left and Frames is not called any more.
 //
 // A pppd that cannot be started is not an error of Open: onExit tells it.
-func (f *Factory) Open(spec Spec, frames Frames, onExit func(Exit)) (Bridge, error) {
+func (f *Factory) Open(spec Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
 	if spec.Log == nil {
 		spec.Log = discardLog()
 	}
 	switch spec.Kind {
-	case Discard:
+	case circuit.Discard:
 		return openDiscard(f, onExit)
-	case PPPDKernel:
+	case circuit.PPPDKernel:
 		return openKernel(f, spec, onExit)
-	case PPPDAsync, PPPDSync:
+	case circuit.PPPDAsync, circuit.PPPDSync:
 		return openPTY(f, spec, frames, onExit)
-	case Builtin:
+	case circuit.Builtin:
 		return f.openBuiltin(spec, frames, onExit, f.tun)
-	case BuiltinKernel:
+	case circuit.BuiltinKernel:
 		plane, err := f.kernelPlane()
 		if err != nil {
 			return nil, err
 		}
 		return f.openBuiltin(spec, frames, onExit, plane)
-	case Relay:
+	case circuit.Relay:
 		return openRelay(f, spec, frames, onExit)
 	}
 	return nil, fmt.Errorf("open a bridge: %v is not a kind of bridge", spec.Kind)
 }
 
-func (f *Factory) openBuiltin(spec Spec, frames Frames, onExit func(Exit), plane Plane) (Bridge, error) {
+func (f *Factory) openBuiltin(spec Spec, frames circuit.Frames, onExit func(circuit.Exit), plane Plane) (circuit.Bridge, error) {
 	if !f.arrive() {
 		return nil, ErrClosed
 	}
-	b, err := NewBuiltin(spec, frames, func(e Exit) { f.gone(); onExit(e) }, plane)
+	b, err := NewBuiltin(spec, frames, func(e circuit.Exit) { f.gone(); onExit(e) }, plane)
 	if err != nil {
 		f.gone()
 		return nil, err

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 )
 
@@ -107,7 +108,7 @@ func fakeDaemon() {
 		panic(err)
 	}
 	go func() { _ = p.Run() }()
-	s := Spec{Kind: PPPDAsync, Options: []string{"noauth", "lcp-max-configure", "1000", "lcp-restart", "1"}}
+	s := Spec{Kind: circuit.PPPDAsync, Options: []string{"noauth", "lcp-max-configure", "1000", "lcp-restart", "1"}}
 	if os.Getenv("ADIT_FAKE_KIND") == "kernel" {
 		local, peer := netip.MustParseAddrPort("127.0.0.1:1901"), netip.MustParseAddrPort("127.0.0.1:1902")
 		udp, err := kernel.ConnectedUDP(local, peer)
@@ -117,9 +118,9 @@ func fakeDaemon() {
 		if _, err := kernel.OpenManagement(udp, peer, 5, 6); err != nil {
 			panic(err)
 		}
-		s.Kind, s.UDP, s.Peer, s.LocalTunnel, s.PeerTunnel, s.LocalSession, s.PeerSession = PPPDKernel, udp, peer, 5, 6, 7, 8
+		s.Kind, s.UDP, s.Peer, s.LocalTunnel, s.PeerTunnel, s.LocalSession, s.PeerSession = circuit.PPPDKernel, udp, peer, 5, 6, 7, 8
 	}
-	b, err := NewFactory(Config{Poller: p, Path: os.Getenv("ADIT_FAKE_PPPD")}).Open(s, &crossover{}, func(e Exit) { panic(e.Text) })
+	b, err := NewFactory(Config{Poller: p, Path: os.Getenv("ADIT_FAKE_PPPD")}).Open(s, &crossover{}, func(e circuit.Exit) { panic(e.Text) })
 	if err != nil {
 		panic(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 )
@@ -14,7 +15,7 @@ import (
 type hints struct {
 	// connected: pppd has attached its line to the kernel, and LCP begins.
 	connected bool
-	info      Info
+	info      circuit.Info
 	networks  [2]networkHint // by ppp.Family
 	protocol  uint16         // that failed, by the same line as status
 	status    int            // the exit status that the lines speak of; 0: none
@@ -150,7 +151,7 @@ func (h *hints) seeFailure(line string) {
 // correspond to the PPP Control Protocol number for the authentication protocol
 // in use." Where pppd does not say which was in use, the cause is left out
 // rather than wrong.
-func (h *hints) refine(e *Exit) {
+func (h *hints) refine(e *circuit.Exit) {
 	if h.reason != "" && e.Code != 0 {
 		e.Text += " (" + h.reason + ")"
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 )
 
@@ -29,7 +30,7 @@ type kernelBridge struct {
 	dropped atomic.Uint64
 }
 
-func openKernel(f *Factory, spec Spec, onExit func(Exit)) (Bridge, error) {
+func openKernel(f *Factory, spec Spec, onExit func(circuit.Exit)) (circuit.Bridge, error) {
 	devnull, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -74,9 +75,9 @@ func (k *kernelBridge) setOptions() error {
 	return nil
 }
 
-func (k *kernelBridge) Kind() Kind          { return PPPDKernel }
+func (k *kernelBridge) Kind() circuit.Kind  { return circuit.PPPDKernel }
 func (k *kernelBridge) SetACCM(_, _ uint32) {}
-func (k *kernelBridge) Info() Info          { return k.getInfo() }
+func (k *kernelBridge) Info() circuit.Info  { return k.getInfo() }
 func (k *kernelBridge) Close(reason string) { k.stop(reason) }
 func (k *kernelBridge) settled(_ time.Time) {}
 func (k *kernelBridge) socketFD() (fd int)  { k.locked(func() { fd = k.socket.FD() }); return fd }
@@ -87,14 +88,14 @@ func (k *kernelBridge) childFiles() (stdin, stdout int, extra []int) {
 
 // Deliver drops: data of a kernel session that still reached us came before the
 // session was there.
-func (k *kernelBridge) Deliver(*Burst, time.Time, []byte) { k.dropped.Add(1) }
+func (k *kernelBridge) Deliver(*circuit.Burst, time.Time, []byte) { k.dropped.Add(1) }
 
 func (k *kernelBridge) forked() {
 	_ = unix.Close(k.devnull)
 	k.devnull = -1
 }
 
-func (k *kernelBridge) ended(time.Time) Stats {
+func (k *kernelBridge) ended(time.Time) circuit.Stats {
 	last := k.Stats()
 	k.locked(func() { _ = k.socket.Close() })
 	if k.devnull >= 0 {
@@ -112,11 +113,11 @@ func (k *kernelBridge) readStats() (ok bool) {
 	return err == nil
 }
 
-func (k *kernelBridge) Stats() Stats {
+func (k *kernelBridge) Stats() circuit.Stats {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	live := k.readStats()
-	s := Stats{
+	s := circuit.Stats{
 		FramesIn: k.last.RxPackets, BytesIn: k.last.RxBytes,
 		FramesOut: k.last.TxPackets, BytesOut: k.last.TxBytes,
 		DropClosed: k.dropped.Load(), LogLinesDropped: k.logDrops.Load(),

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/l2tp"
 )
@@ -37,21 +38,21 @@ func needLab(t *testing.T) {
 // So two real pppds talk, each through its PTY.
 type crossover struct {
 	mu   sync.Mutex
-	to   Bridge
+	to   circuit.Bridge
 	drop func(n int) bool // drops the n-th frame
 	n    int
 
 	rooms [][]byte // since the last flush
-	burst *Burst
+	burst *circuit.Burst
 }
 
 // Room is Frames'.
-func (c *crossover) Room(b *Burst, n int) []byte {
+func (c *crossover) Room(b *circuit.Burst, n int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.burst != b {
 		c.burst = b
-		b.flushed = append(b.flushed, c.deliver)
+		b.OnFlush(c.deliver)
 	}
 	room := make([]byte, n)
 	c.n++
@@ -73,7 +74,7 @@ func (c *crossover) deliver() {
 	}
 }
 
-func (c *crossover) connect(b Bridge) {
+func (c *crossover) connect(b circuit.Bridge) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.to = b
@@ -82,15 +83,15 @@ func (c *crossover) connect(b Bridge) {
 // labPair opens an LNS and a LAC end with pppd's on both, and waits until IP is
 // up.
 type labPair struct {
-	lns, lac           Bridge
-	lnsExit, lacExit   <-chan Exit
+	lns, lac           circuit.Bridge
+	lnsExit, lacExit   <-chan circuit.Exit
 	lnsLog, lacLog     *testLog
 	lnsFrame, lacFrame *crossover
 }
 
 var labCommon = []string{"noauth", "nodefaultroute", "noipv6", "noccp", "nobsdcomp", "nodeflate", "lcp-restart", "2", "lcp-echo-interval", "0"}
 
-func openLabPair(t *testing.T, f *Factory, kind Kind) *labPair {
+func openLabPair(t *testing.T, f *Factory, kind circuit.Kind) *labPair {
 	t.Helper()
 	p := beginLabPair(t, f, kind, nil, nil)
 	p.waitForIP(t)
@@ -98,11 +99,11 @@ func openLabPair(t *testing.T, f *Factory, kind Kind) *labPair {
 }
 
 // beginLabPair starts both ends with further options for their pppds.
-func beginLabPair(t *testing.T, f *Factory, kind Kind, lnsOptions, lacOptions []string) *labPair {
+func beginLabPair(t *testing.T, f *Factory, kind circuit.Kind, lnsOptions, lacOptions []string) *labPair {
 	t.Helper()
 	p := &labPair{lnsFrame: &crossover{}, lacFrame: &crossover{}, lnsLog: newTestLog(), lacLog: newTestLog()}
-	open := func(lns bool, frames Frames, log *testLog, local, remote string) (Bridge, <-chan Exit) {
-		exits := make(chan Exit, 2)
+	open := func(lns bool, frames circuit.Frames, log *testLog, local, remote string) (circuit.Bridge, <-chan circuit.Exit) {
+		exits := make(chan circuit.Exit, 2)
 		s := Spec{Kind: kind, LNS: lns, Log: log.entry, Peer: netip.MustParseAddrPort("127.0.0.1:1701")}
 		s.Options = slices.Concat(labCommon, lacOptions)
 		if lns {
@@ -111,7 +112,7 @@ func beginLabPair(t *testing.T, f *Factory, kind Kind, lnsOptions, lacOptions []
 		} else {
 			s.Options = append(s.Options[:len(s.Options):len(s.Options)], "ipcp-accept-local", "ipcp-accept-remote")
 		}
-		b, err := f.Open(s, frames, func(e Exit) { exits <- e })
+		b, err := f.Open(s, frames, func(e circuit.Exit) { exits <- e })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +142,7 @@ func (p *labPair) close(t *testing.T) {
 	t.Helper()
 	defer func() { t.Logf("log of the LAC:\n%s", p.lacLog) }()
 	p.lns.Close("the test is over")
-	for name, c := range map[string]<-chan Exit{"LNS": p.lnsExit, "LAC": p.lacExit} {
+	for name, c := range map[string]<-chan circuit.Exit{"LNS": p.lnsExit, "LAC": p.lacExit} {
 		select {
 		case e := <-c:
 			t.Logf("%s: code %d, %s, %v, %v", name, e.Code, e.Text, e.Result, e.PPP)
@@ -157,10 +158,10 @@ func (p *labPair) close(t *testing.T) {
 func TestLabAsync(t *testing.T) {
 	needLab(t)
 	f := newTestFactory(t, Config{Path: FindPPPD()})
-	if err := CheckPPPD("", PPPDAsync); err != nil {
+	if err := CheckPPPD("", circuit.PPPDAsync); err != nil {
 		t.Fatal(err)
 	}
-	p := openLabPair(t, f, PPPDAsync)
+	p := openLabPair(t, f, circuit.PPPDAsync)
 	t.Logf("LNS %+v, LAC %+v", p.lns.Info(), p.lac.Info())
 	checkOwnDescriptors(t, p.lns.Info().PID, "/dev/pts/", "pipe:", "/dev/ppp", "socket:", "/dev/null", "/run/", "/var/")
 	transfer(t, p, 2<<20)
@@ -175,10 +176,10 @@ func TestLabAsync(t *testing.T) {
 func TestLabSync(t *testing.T) {
 	needLab(t)
 	f := newTestFactory(t, Config{Path: FindPPPD()})
-	if err := CheckPPPD("", PPPDSync); err != nil {
+	if err := CheckPPPD("", circuit.PPPDSync); err != nil {
 		t.Fatal(err)
 	}
-	p := openLabPair(t, f, PPPDSync)
+	p := openLabPair(t, f, circuit.PPPDSync)
 	transfer(t, p, 2<<20)
 	t.Logf("LNS %+v; its interface\n%s", p.lns.Stats(), interfaceCounters(p.lns.Info().Interface))
 	t.Logf("LAC %+v", p.lac.Stats())
@@ -189,14 +190,14 @@ func TestLabSync(t *testing.T) {
 // of the kernel's is relied on alone.
 func TestLabTerminalNeverStalls(t *testing.T) {
 	needLab(t)
-	for _, kind := range []Kind{PPPDAsync, PPPDSync} {
+	for _, kind := range []circuit.Kind{circuit.PPPDAsync, circuit.PPPDSync} {
 		t.Run(kind.String(), func(t *testing.T) {
 			f := newTestFactory(t, Config{Path: FindPPPD()})
 			log := newTestLog()
 			b, c := runSpec(t, f, Spec{Kind: kind, Log: log.entry, Options: []string{"noauth", "lcp-max-configure", "1000"}}, &sink{})
 			waitFor(t, 30*time.Second, "pppd", func() bool { return strings.Contains(log.String(), "Connect:") }, log)
 			pb, frame := b.(*ptyBridge), ipFrame(1400)
-			if kind == PPPDSync {
+			if kind == circuit.PPPDSync {
 				// Without the gap between writes the terminal gets full.
 				pb.mu.Lock()
 				pb.codec = &hastySync{}
@@ -229,7 +230,7 @@ type hastySync struct{ syncCodec }
 func (c *hastySync) whole() bool { return false }
 
 // writingState tells what a PTY bridge waits for.
-func writingState(b Bridge) string {
+func writingState(b circuit.Bridge) string {
 	p, ok := b.(*ptyBridge)
 	if !ok {
 		return ""
@@ -310,7 +311,7 @@ func transfer(t *testing.T, p *labPair, n int64) {
 func TestLabKernel(t *testing.T) {
 	needLab(t)
 	f := newTestFactory(t, Config{Path: FindPPPD()})
-	if err := CheckPPPD("", PPPDKernel); err != nil {
+	if err := CheckPPPD("", circuit.PPPDKernel); err != nil {
 		t.Fatal(err)
 	}
 	p := openKernelPair(t, f)
@@ -331,7 +332,7 @@ func openKernelPair(t *testing.T, f *Factory) *labPair {
 	t.Helper()
 	a, b := netip.MustParseAddrPort("127.0.0.1:1801"), netip.MustParseAddrPort("127.0.0.1:1802")
 	p := &labPair{lnsLog: newTestLog(), lacLog: newTestLog()}
-	open := func(lns bool, local, peer netip.AddrPort, id, peerID uint16, log *testLog) (Bridge, <-chan Exit) {
+	open := func(lns bool, local, peer netip.AddrPort, id, peerID uint16, log *testLog) (circuit.Bridge, <-chan circuit.Exit) {
 		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {
 			t.Fatal(err)
@@ -341,9 +342,9 @@ func openKernelPair(t *testing.T, f *Factory) *labPair {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = m.Close(); _ = unix.Close(udp) })
-		exits := make(chan Exit, 2)
+		exits := make(chan circuit.Exit, 2)
 		s := Spec{
-			Kind: PPPDKernel, Options: labCommon, LNS: lns, Log: log.entry, Peer: peer, UDP: udp,
+			Kind: circuit.PPPDKernel, Options: labCommon, LNS: lns, Log: log.entry, Peer: peer, UDP: udp,
 			LocalTunnel: id, PeerTunnel: peerID, LocalSession: id, PeerSession: peerID,
 			SendSequence: true, ReorderTimeout: 100 * time.Millisecond, KernelDebug: 1,
 			LocalIP: netip.MustParseAddr("10.77.0.1"), RemoteIP: netip.MustParseAddr("10.77.0.2"),
@@ -352,7 +353,7 @@ func openKernelPair(t *testing.T, f *Factory) *labPair {
 			s.LocalIP, s.RemoteIP = netip.Addr{}, netip.Addr{}
 			s.Options = append(s.Options[:len(s.Options):len(s.Options)], "ipcp-accept-local", "ipcp-accept-remote")
 		}
-		br, err := f.Open(s, nil, func(e Exit) { exits <- e })
+		br, err := f.Open(s, nil, func(e circuit.Exit) { exits <- e })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -386,9 +387,9 @@ func TestLabExitCodes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			log := newTestLog()
-			exits := make(chan Exit, 2)
-			_, err := f.Open(Spec{Kind: PPPDAsync, Options: c.options, OptionsFile: c.file, Log: log.entry},
-				&crossover{}, func(e Exit) { exits <- e })
+			exits := make(chan circuit.Exit, 2)
+			_, err := f.Open(Spec{Kind: circuit.PPPDAsync, Options: c.options, OptionsFile: c.file, Log: log.entry},
+				&crossover{}, func(e circuit.Exit) { exits <- e })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -432,7 +433,7 @@ func TestLabAuthentication(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newTestFactory(t, Config{Path: FindPPPD()})
-			p := beginLabPair(t, f, PPPDAsync, c.lns, c.lac)
+			p := beginLabPair(t, f, circuit.PPPDAsync, c.lns, c.lac)
 			lns, lac := waitExit(t, p.lnsExit, p.lnsLog), waitExit(t, p.lacExit, p.lacLog)
 			t.Logf("LNS %d %s; LAC %d %s", lns.Code, lns.Text, lac.Code, lac.Text)
 			if lns.PPP == nil || *lns.PPP != c.lnsCause {
@@ -482,7 +483,7 @@ func TestLabOrphans(t *testing.T) {
 // such a writer, as pppd's line discipline is on a busy machine.
 func TestLabSyncWakesTheOtherSide(t *testing.T) {
 	needLab(t)
-	b, slave := ptyAlone(t, PPPDSync)
+	b, slave := ptyAlone(t, circuit.PPPDSync)
 	done := make(chan error, 1)
 	go func() {
 		frame := ipFrame(1400)

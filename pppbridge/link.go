@@ -3,6 +3,7 @@ package pppbridge
 import (
 	"time"
 
+	"adit/internal/circuit"
 	"adit/proto/ppp"
 )
 
@@ -20,7 +21,7 @@ type Link interface {
 	Up(f ppp.Family, n ppp.Network)
 	Down(f ppp.Family)
 	// Deliver takes a frame from the peer, as Bridge's. Kernel plane: not called.
-	Deliver(b *Burst, now time.Time, frame []byte)
+	Deliver(b *circuit.Burst, now time.Time, frame []byte)
 	// Idle is how long no packet has passed; false: it cannot tell.
 	Idle(now time.Time) (time.Duration, bool)
 	// Close ends the link. Closing twice does nothing.
@@ -28,7 +29,7 @@ type Link interface {
 	// Name is the interface's; empty: none yet. Any goroutine.
 	Name() string
 	// Stats may be called from any goroutine.
-	Stats() Stats
+	Stats() circuit.Stats
 }
 
 // LinkEvents is what a Link tells its endpoint.
@@ -51,8 +52,8 @@ type LinkEvents interface {
 // Plane makes the links of one kind.
 type Plane interface {
 	// Kind is Builtin or BuiltinKernel.
-	Kind() Kind
+	Kind() circuit.Kind
 	// Open makes a link. It does not block, and calls nothing of events. spec
 	// stays as it is as long as the link lives.
-	Open(spec *Spec, frames Frames, events LinkEvents) (Link, error)
+	Open(spec *Spec, frames circuit.Frames, events LinkEvents) (Link, error)
 }

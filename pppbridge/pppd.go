@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/l2tp"
 )
@@ -42,7 +43,7 @@ type line interface {
 	settled(now time.Time) // pppd is ready, or had time enough to be
 	// ended: pppd is gone. It drains and closes everything, and returns the last
 	// of the counters.
-	ended(now time.Time) Stats
+	ended(now time.Time) circuit.Stats
 }
 
 // pppd is one session's pppd. What is not atomic or under the mutex belongs to
@@ -51,7 +52,7 @@ type pppd struct {
 	f      *Factory
 	spec   Spec
 	line   line
-	onExit func(Exit)
+	onExit func(circuit.Exit)
 
 	state      state
 	settledYet bool
@@ -70,10 +71,10 @@ type pppd struct {
 	closing  atomic.Bool
 	logDrops atomic.Uint64
 	mu       sync.Mutex // of info
-	info     Info
+	info     circuit.Info
 }
 
-func newPPPD(f *Factory, spec Spec, l line, onExit func(Exit)) *pppd {
+func newPPPD(f *Factory, spec Spec, l line, onExit func(circuit.Exit)) *pppd {
 	p := &pppd{f: f, spec: spec, line: l, onExit: onExit, pidfd: -1, logR: -1, logW: -1}
 	if spec.Access != nil {
 		p.networks = newPPPDNetworks(p)
@@ -161,7 +162,7 @@ func (p *pppd) started(now time.Time, pid, pidfd int, err error) {
 	}
 	p.line.forked()
 	p.pid, p.pidfd, p.state = pid, pidfd, stateRunning
-	p.setInfo(func(i *Info) { i.PID = pid })
+	p.setInfo(func(i *circuit.Info) { i.PID = pid })
 	p.pidHandle, err = p.f.sup.poller.Add(pidfd, kernel.Readable, pidHandler{p})
 	if err == nil {
 		p.logHandle, err = p.f.sup.poller.Add(p.logR, kernel.Readable, logHandler{p})
@@ -252,7 +253,7 @@ func (p *pppd) seeLine(s string) {
 
 // showHints makes known what the lines have told.
 func (p *pppd) showHints() {
-	p.setInfo(func(i *Info) {
+	p.setInfo(func(i *circuit.Info) {
 		pid := i.PID
 		*i = p.hints.info
 		i.PID = pid
@@ -324,7 +325,7 @@ func (p *pppd) stop(reason string) {
 		p.reason, p.wantStop = reason, true
 		switch p.state {
 		case stateWaiting:
-			p.finish(now, Exit{Code: -1, Text: reason, Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative},
+			p.finish(now, circuit.Exit{Code: -1, Text: reason, Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative},
 				PPP: cause(l2tp.DisconnectAdministrative, 0, 0)})
 		case stateRunning:
 			p.terminate(now)
@@ -335,7 +336,7 @@ func (p *pppd) stop(reason string) {
 }
 
 // finish is the end of the bridge, once.
-func (p *pppd) finish(now time.Time, e Exit) {
+func (p *pppd) finish(now time.Time, e circuit.Exit) {
 	if p.state == stateEnded {
 		return
 	}
@@ -354,7 +355,7 @@ func (p *pppd) finish(now time.Time, e Exit) {
 		p.networks.end()
 	}
 	e.Stats = p.line.ended(now)
-	p.setInfo(func(i *Info) { i.PID = 0 })
+	p.setInfo(func(i *circuit.Info) { i.PID = 0 })
 	if had != stateWaiting && !p.settledYet {
 		p.f.starter.done()
 	}
@@ -363,13 +364,13 @@ func (p *pppd) finish(now time.Time, e Exit) {
 	p.onExit(e)
 }
 
-func (p *pppd) setInfo(f func(*Info)) {
+func (p *pppd) setInfo(f func(*circuit.Info)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f(&p.info)
 }
 
-func (p *pppd) getInfo() Info {
+func (p *pppd) getInfo() circuit.Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.info

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
@@ -105,7 +106,7 @@ func TestPPPDTellsAccess(t *testing.T) {
 	log, a := newTestLog(), &recorder{}
 	script := slices.Concat(says(bothUp...), []string{"do=file:" + file},
 		says("IPCP terminated by peer", "local  IP address 10.0.0.1", "remote IP address 10.0.0.9"), []string{"do=wait"})
-	b, c := runSpec(t, f, Spec{Kind: PPPDAsync, Options: script, Log: log.entry, Access: a}, &sink{})
+	b, c := runSpec(t, f, Spec{Kind: circuit.PPPDAsync, Options: script, Log: log.entry, Access: a}, &sink{})
 	waitFor(t, 10*time.Second, "both families", func() bool { return len(a.seen()) == 2 }, log)
 	waitFor(t, 10*time.Second, "the addresses", func() bool { return b.Info().PeerIP.IsValid() })
 	if i := b.Info(); i.User != "joe" || i.Interface != "ppp3" || i.LocalIPv6 != netip.MustParseAddr("fe80::1") || i.PeerIPv6 != netip.MustParseAddr("fe80::1:2") {
@@ -175,7 +176,7 @@ func TestPPPDRoutes(t *testing.T) {
 	}, user: "ann"}
 	a.onUp = func(f ppp.Family) { atUp[f] = routes() }
 	script := slices.Concat(says(bothUp...), []string{"do=file:" + file}, says("IPV6CP terminated by peer"), []string{"do=wait"})
-	b, c := runSpec(t, f, Spec{Kind: PPPDAsync, Options: script, Log: log.entry, Access: a}, &sink{})
+	b, c := runSpec(t, f, Spec{Kind: circuit.PPPDAsync, Options: script, Log: log.entry, Access: a}, &sink{})
 	waitFor(t, 10*time.Second, "both families", func() bool { return len(a.seen()) == 2 }, log)
 	if !strings.Contains(atUp[ppp.IPv4], "192.0.2.0/24 scope link 198.51.100.0/24 scope link") || !strings.Contains(atUp[ppp.IPv6], "2001:db8:1::/48") {
 		t.Errorf("routes when the networks came: %q; log:\n%s", atUp, log)
@@ -223,7 +224,7 @@ func TestPPPDRouteTaken(t *testing.T) {
 	}{{"ppp3", true}, {"ppp4", false}} {
 		log, a := newTestLog(), &recorder{routes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 		script := append(says("Using interface "+c.name, "local  IP address 10.0.0.1", "remote IP address 10.0.0.2"), "do=wait")
-		b, exits := runSpec(t, f, Spec{Kind: PPPDAsync, Options: script, Log: log.entry, Access: a}, &sink{})
+		b, exits := runSpec(t, f, Spec{Kind: circuit.PPPDAsync, Options: script, Log: log.entry, Access: a}, &sink{})
 		waitFor(t, 10*time.Second, "IPv4", func() bool { return len(a.seen()) == 1 }, log)
 		if strings.Contains(log.String(), "is routed elsewhere already") != c.warns {
 			t.Errorf("%s: log:\n%s", c.name, log)
@@ -257,7 +258,7 @@ func TestRemoteNumberOnce(t *testing.T) {
 	}{
 		{nil, "123"}, {[]string{"remotenumber", "token"}, "token"},
 	} {
-		argv := arguments("pppd", &Spec{Kind: PPPDAsync, Options: c.options, CallingNumber: "123"})
+		argv := arguments("pppd", &Spec{Kind: circuit.PPPDAsync, Options: c.options, CallingNumber: "123"})
 		var got []string
 		for i, w := range argv {
 			if w == "remotenumber" {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 )
 
@@ -23,16 +24,16 @@ type sink struct {
 	frames  [][]byte
 	flushes int
 	rooms   [][]byte // since the last flush
-	burst   *Burst
+	burst   *circuit.Burst
 }
 
 // Room is Frames'. What was written into it is looked at when it is flushed.
-func (s *sink) Room(b *Burst, n int) []byte {
+func (s *sink) Room(b *circuit.Burst, n int) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.burst != b {
 		s.burst = b
-		b.flushed = append(b.flushed, s.flush)
+		b.OnFlush(s.flush)
 	}
 	room := make([]byte, n)
 	s.rooms = append(s.rooms, room)
@@ -54,22 +55,22 @@ func (s *sink) got() ([][]byte, int) {
 }
 
 // run opens an asynchronous bridge to a fake pppd with a script.
-func run(t *testing.T, f *Factory, log *testLog, frames Frames, script ...string) (Bridge, <-chan Exit) {
+func run(t *testing.T, f *Factory, log *testLog, frames circuit.Frames, script ...string) (circuit.Bridge, <-chan circuit.Exit) {
 	t.Helper()
-	return runSpec(t, f, Spec{Kind: PPPDAsync, Options: script, Log: log.entry}, frames)
+	return runSpec(t, f, Spec{Kind: circuit.PPPDAsync, Options: script, Log: log.entry}, frames)
 }
 
-func runSpec(t *testing.T, f *Factory, s Spec, frames Frames) (Bridge, <-chan Exit) {
+func runSpec(t *testing.T, f *Factory, s Spec, frames circuit.Frames) (circuit.Bridge, <-chan circuit.Exit) {
 	t.Helper()
-	exits := make(chan Exit, 2)
-	b, err := f.Open(s, frames, func(e Exit) { exits <- e })
+	exits := make(chan circuit.Exit, 2)
+	b, err := f.Open(s, frames, func(e circuit.Exit) { exits <- e })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b, exits
 }
 
-func waitExit(t *testing.T, c <-chan Exit, log *testLog) Exit {
+func waitExit(t *testing.T, c <-chan circuit.Exit, log *testLog) circuit.Exit {
 	t.Helper()
 	select {
 	case e := <-c:
@@ -299,19 +300,19 @@ func TestArguments(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{"async", Spec{Kind: PPPDAsync, OptionsFile: "/etc/ppp/options.adit", Options: []string{"require-chap", "lcp-echo-interval", "30"},
+		{"async", Spec{Kind: circuit.PPPDAsync, OptionsFile: "/etc/ppp/options.adit", Options: []string{"require-chap", "lcp-echo-interval", "30"},
 			LocalIP: addr("10.0.0.1"), RemoteIP: addr("10.0.0.2"), MTU: 1400, MRU: 1410, CallingNumber: "555; rm -rf /", Debug: true,
 			Peer: netip.MustParseAddrPort("192.0.2.1:1701")},
 			"pppd|file|/etc/ppp/options.adit|require-chap|lcp-echo-interval|30|nodetach|nopersist|logfd|2|debug|10.0.0.1:10.0.0.2|mtu|1400|mru|1410|" +
 				"ipparam|192.0.2.1|remotenumber|555; rm -rf /|local|nocrtscts|nolock"},
-		{"only one address", Spec{Kind: PPPDAsync, LocalIP: addr("10.0.0.1")}, "pppd|nodetach|nopersist|logfd|2|10.0.0.1:|local|nocrtscts|nolock"},
-		{"only the other", Spec{Kind: PPPDAsync, RemoteIP: addr("10.0.0.2")}, "pppd|nodetach|nopersist|logfd|2|:10.0.0.2|local|nocrtscts|nolock"},
-		{"a number with a NUL", Spec{Kind: PPPDAsync, CallingNumber: "55\x005\n\u202e\xff"}, "pppd|nodetach|nopersist|logfd|2|remotenumber|555?|local|nocrtscts|nolock"},
-		{"a number of nothing", Spec{Kind: PPPDAsync, CallingNumber: "\x00"}, "pppd|nodetach|nopersist|logfd|2|local|nocrtscts|nolock"},
-		{"sync", Spec{Kind: PPPDSync}, "pppd|nodetach|nopersist|logfd|2|sync|novj|noccp|nopcomp|noaccomp|local|nocrtscts|nolock"},
-		{"kernel LAC", Spec{Kind: PPPDKernel, LocalTunnel: 1, LocalSession: 2, PeerTunnel: 3, PeerSession: 4},
+		{"only one address", Spec{Kind: circuit.PPPDAsync, LocalIP: addr("10.0.0.1")}, "pppd|nodetach|nopersist|logfd|2|10.0.0.1:|local|nocrtscts|nolock"},
+		{"only the other", Spec{Kind: circuit.PPPDAsync, RemoteIP: addr("10.0.0.2")}, "pppd|nodetach|nopersist|logfd|2|:10.0.0.2|local|nocrtscts|nolock"},
+		{"a number with a NUL", Spec{Kind: circuit.PPPDAsync, CallingNumber: "55\x005\n\u202e\xff"}, "pppd|nodetach|nopersist|logfd|2|remotenumber|555?|local|nocrtscts|nolock"},
+		{"a number of nothing", Spec{Kind: circuit.PPPDAsync, CallingNumber: "\x00"}, "pppd|nodetach|nopersist|logfd|2|local|nocrtscts|nolock"},
+		{"sync", Spec{Kind: circuit.PPPDSync}, "pppd|nodetach|nopersist|logfd|2|sync|novj|noccp|nopcomp|noaccomp|local|nocrtscts|nolock"},
+		{"kernel LAC", Spec{Kind: circuit.PPPDKernel, LocalTunnel: 1, LocalSession: 2, PeerTunnel: 3, PeerSession: 4},
 			"pppd|nodetach|nopersist|logfd|2|plugin|pppol2tp.so|pppol2tp|3|pppol2tp_tunnel_id|1|pppol2tp_session_id|2"},
-		{"kernel LNS", Spec{Kind: PPPDKernel, LNS: true, LocalTunnel: 1, LocalSession: 2, SendSequence: true, RequireSequence: true,
+		{"kernel LNS", Spec{Kind: circuit.PPPDKernel, LNS: true, LocalTunnel: 1, LocalSession: 2, SendSequence: true, RequireSequence: true,
 			ReorderTimeout: 250 * time.Millisecond, KernelDebug: 7},
 			"pppd|nodetach|nopersist|logfd|2|plugin|pppol2tp.so|pppol2tp|3|pppol2tp_tunnel_id|1|pppol2tp_session_id|2|" +
 				"pppol2tp_lns_mode|pppol2tp_send_seq|pppol2tp_recv_seq|pppol2tp_reorderto|250|pppol2tp_debug_mask|7"},
@@ -406,7 +407,7 @@ func TestStartLimit(t *testing.T) {
 		t.Error("the second started beside the first")
 	}
 	_, c4 := run(t, f, log, &sink{}, "do=exit:9")
-	if _, err := f.Open(Spec{Kind: PPPDAsync}, &sink{}, nil); !errors.Is(err, ErrTooManyStarts) {
+	if _, err := f.Open(Spec{Kind: circuit.PPPDAsync}, &sink{}, nil); !errors.Is(err, ErrTooManyStarts) {
 		t.Errorf("a fourth in a queue of three: %v", err)
 	}
 	first.Close("")
@@ -423,7 +424,7 @@ func TestFactoryClosed(t *testing.T) {
 	f := fakeFactory(t, Config{})
 	f.Close()
 	f.Close()
-	for _, k := range []Kind{Discard, PPPDAsync} {
+	for _, k := range []circuit.Kind{circuit.Discard, circuit.PPPDAsync} {
 		if _, err := f.Open(Spec{Kind: k}, &sink{}, nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("%v: %v", k, err)
 		}
@@ -435,7 +436,7 @@ func TestFactoryClosed(t *testing.T) {
 
 func TestDiscard(t *testing.T) {
 	f := newTestFactory(t, Config{Path: "/nonexistent"})
-	b, c := runSpec(t, f, Spec{Kind: Discard}, nil)
+	b, c := runSpec(t, f, Spec{Kind: circuit.Discard}, nil)
 	frame := make([]byte, 100)
 	if n := testing.AllocsPerRun(1000, func() { b.Deliver(nil, time.Time{}, frame) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -480,11 +481,11 @@ func TestOrphanGetsSIGTERM(t *testing.T) {
 }
 
 func TestKindString(t *testing.T) {
-	for k, want := range map[Kind]string{Discard: "discard", PPPDKernel: "pppd/kernel", PPPDAsync: "pppd/pty-async", PPPDSync: "pppd/pty-sync", 9: "kind(9)"} {
+	for k, want := range map[circuit.Kind]string{circuit.Discard: "discard", circuit.PPPDKernel: "pppd/kernel", circuit.PPPDAsync: "pppd/pty-async", circuit.PPPDSync: "pppd/pty-sync", 9: "kind(9)"} {
 		if k.String() != want {
 			t.Errorf("%q, want %q", k, want)
 		}
-		if k.KernelPlane() != (k == PPPDKernel) {
+		if k.KernelPlane() != (k == circuit.PPPDKernel) {
 			t.Errorf("%v on the kernel plane: %v", k, k.KernelPlane())
 		}
 	}

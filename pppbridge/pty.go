@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
@@ -23,12 +24,12 @@ const (
 // ptyBridge is pppd on the slave of a pseudo-terminal.
 type ptyBridge struct {
 	*pppd
-	frames Frames
+	frames circuit.Frames
 	pty    *kernel.PTY
 	codec  ptyCodec
 
 	// burst is the poller's, and out builds frames for the peer; poller only.
-	burst *Burst
+	burst *circuit.Burst
 	out   []byte
 
 	// mu is between the goroutine of Deliver and the poller, which takes it
@@ -70,10 +71,10 @@ type ptyCodec interface {
 	kickWriter(master int)
 	kickReader(master int)
 	setACCM(send uint32)
-	stats(*Stats)
+	stats(*circuit.Stats)
 }
 
-func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, error) {
+func openPTY(f *Factory, spec Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
 	pty, err := kernel.OpenPTY()
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 		return nil, err
 	}
 	b.pppd = newPPPD(f, spec, b, onExit)
-	if spec.Kind == PPPDSync {
+	if spec.Kind == circuit.PPPDSync {
 		b.codec = &syncCodec{}
 		err = pty.SetHDLC()
 	} else {
@@ -109,8 +110,8 @@ func openPTY(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, e
 	return b, nil
 }
 
-func (b *ptyBridge) Kind() Kind          { return b.spec.Kind }
-func (b *ptyBridge) Info() Info          { return b.getInfo() }
+func (b *ptyBridge) Kind() circuit.Kind  { return b.spec.Kind }
+func (b *ptyBridge) Info() circuit.Info  { return b.getInfo() }
 func (b *ptyBridge) Close(reason string) { b.stop(reason) }
 
 // SetACCM sets what is escaped towards pppd. What pppd escapes needs no map: a
@@ -144,7 +145,7 @@ func (b *ptyBridge) settled(time.Time) {
 }
 
 // Deliver frames and writes, or queues.
-func (b *ptyBridge) Deliver(_ *Burst, _ time.Time, frame []byte) {
+func (b *ptyBridge) Deliver(_ *circuit.Burst, _ time.Time, frame []byte) {
 	if len(frame) > b.codec.maxFrame() || len(frame) == 0 {
 		b.count.tooLong.Add(1)
 		return
@@ -326,7 +327,7 @@ func (b *ptyBridge) emit(frame []byte) {
 	}
 }
 
-func (b *ptyBridge) ended(time.Time) Stats {
+func (b *ptyBridge) ended(time.Time) circuit.Stats {
 	b.f.sup.poller.Remove(b.handle)
 	if b.pid != 0 {
 		b.read(64) // its last frames, as an LCP Terminate-Ack
@@ -339,9 +340,9 @@ func (b *ptyBridge) ended(time.Time) Stats {
 	return b.Stats()
 }
 
-func (b *ptyBridge) Stats() Stats {
+func (b *ptyBridge) Stats() circuit.Stats {
 	c := &b.count
-	s := Stats{
+	s := circuit.Stats{
 		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(),
 		FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(),
 		DropQueueFull: c.queueFull.Load(), DropTooLong: c.tooLong.Load(), DropClosed: c.closed.Load(),
@@ -383,7 +384,7 @@ func (c *asyncCodec) decode(b *ptyBridge, in []byte) {
 	}
 }
 
-func (c *asyncCodec) stats(s *Stats) {
+func (c *asyncCodec) stats(s *circuit.Stats) {
 	k := c.dec.Counters()
 	s.DropBadFCS = k.BadFCS + k.Aborted + k.TooShort
 	s.DropTooLong += k.TooLong

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/proto/ppp"
 )
 
@@ -83,11 +84,11 @@ func TestAsyncQueueIsBounded(t *testing.T) {
 // A terminal that was full and is emptied later gets all that was queued, with
 // no event but the terminal's own room.
 func TestFullTerminalGoesOn(t *testing.T) {
-	for _, kind := range []Kind{PPPDAsync, PPPDSync} {
+	for _, kind := range []circuit.Kind{circuit.PPPDAsync, circuit.PPPDSync} {
 		t.Run(kind.String(), func(t *testing.T) {
 			open := syncAlone
-			if kind == PPPDAsync {
-				open = func(t *testing.T) (*ptyBridge, int) { return ptyAlone(t, PPPDAsync) }
+			if kind == circuit.PPPDAsync {
+				open = func(t *testing.T) (*ptyBridge, int) { return ptyAlone(t, circuit.PPPDAsync) }
 			}
 			b, slave := open(t)
 			frame := ipFrame(1400)
@@ -180,7 +181,7 @@ func drain(fd int) {
 }
 
 // ptyAlone is a bridge whose slave the test holds, running since ever.
-func ptyAlone(t *testing.T, kind Kind) (*ptyBridge, int) {
+func ptyAlone(t *testing.T, kind circuit.Kind) (*ptyBridge, int) {
 	t.Helper()
 	f := fakeFactory(t, Config{})
 	b, c := runSpec(t, f, Spec{Kind: kind, Options: []string{"do=say:Connect: x", "do=wait"}}, &countingSink{})
@@ -204,14 +205,14 @@ type countingSink struct {
 }
 
 // Room is Frames'.
-func (s *countingSink) Room(_ *Burst, n int) []byte {
+func (s *countingSink) Room(_ *circuit.Burst, n int) []byte {
 	s.frames++
 	s.octets += n
 	return s.room[:n]
 }
 
 func TestAsyncDeliverAllocatesNothing(t *testing.T) {
-	b, slave := ptyAlone(t, PPPDAsync)
+	b, slave := ptyAlone(t, circuit.PPPDAsync)
 	go drain(slave)
 	frame := bytes.Repeat([]byte{0x55, 0x11}, 700)
 	now := time.Now()
@@ -227,7 +228,7 @@ func TestAsyncDeliverAllocatesNothing(t *testing.T) {
 // the writing side is the same, and runs on any kernel.
 func syncAlone(t *testing.T) (*ptyBridge, int) {
 	t.Helper()
-	b, slave := ptyAlone(t, PPPDAsync)
+	b, slave := ptyAlone(t, circuit.PPPDAsync)
 	b.mu.Lock()
 	b.codec = &syncCodec{}
 	b.mu.Unlock()
@@ -276,13 +277,13 @@ func TestSyncDeliverAllocatesNothing(t *testing.T) {
 
 // The read path: from the octets of one read to the room for its frames.
 func TestReadPathAllocatesNothing(t *testing.T) {
-	for _, kind := range []Kind{PPPDAsync, PPPDSync} {
+	for _, kind := range []circuit.Kind{circuit.PPPDAsync, circuit.PPPDSync} {
 		s := &countingSink{}
 		b := &ptyBridge{frames: s, out: make([]byte, MaxFrame+2)}
 		b.codec = newAsyncCodec(b.out)
 		var in []byte
 		frame := ipFrame(1400)
-		if kind == PPPDSync {
+		if kind == circuit.PPPDSync {
 			b.codec = &syncCodec{}
 			in = append(append(in, frame...), frame...)
 		} else {
@@ -305,7 +306,7 @@ func TestReadFromPTYAllocatesNothing(t *testing.T) {
 	s := &countingSink{}
 	_, c := run(t, f, log, s, "do=exit:0")
 	waitExit(t, c, log)
-	b, slave := ptyAlone(t, PPPDAsync)
+	b, slave := ptyAlone(t, circuit.PPPDAsync)
 	var enc ppp.Encoder
 	in := enc.AppendFrame(nil, ipFrame(1000))
 	done := make(chan float64)
@@ -449,14 +450,14 @@ func TestCheckPPPD(t *testing.T) {
 		dir:                        "is a directory",
 		plain:                      "may not be executed",
 	} {
-		for _, kind := range []Kind{PPPDAsync, PPPDSync, PPPDKernel} {
+		for _, kind := range []circuit.Kind{circuit.PPPDAsync, circuit.PPPDSync, circuit.PPPDKernel} {
 			if err := CheckPPPD(path, kind); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s, %v: %v", path, kind, err)
 			}
 		}
 	}
 	// Whatever this machine has, the answer is one sentence, and in the lab yes.
-	for _, kind := range []Kind{PPPDAsync, PPPDSync, PPPDKernel} {
+	for _, kind := range []circuit.Kind{circuit.PPPDAsync, circuit.PPPDSync, circuit.PPPDKernel} {
 		err := CheckPPPD("", kind)
 		switch {
 		case err == nil:

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/l2tp"
 )
@@ -44,16 +45,16 @@ type relay struct {
 	pair   *relayPair
 	side   uint8
 	ended  bool // under pair.mu: frames is not used any more
-	frames Frames
-	onExit func(Exit)
+	frames circuit.Frames
+	onExit func(circuit.Exit)
 	poller *kernel.Poller
 	gone   func()
-	exit   Exit // once ended
+	exit   circuit.Exit // once ended
 
 	framesIn, bytesIn, framesOut, bytesOut, notUp, tooLong atomic.Uint64
 }
 
-func openRelay(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge, error) {
+func openRelay(f *Factory, spec Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
 	if spec.Relay == nil {
 		return nil, errNoRelay
 	}
@@ -73,12 +74,12 @@ func openRelay(f *Factory, spec Spec, frames Frames, onExit func(Exit)) (Bridge,
 	return r, nil
 }
 
-func (r *relay) Kind() Kind          { return Relay }
+func (r *relay) Kind() circuit.Kind  { return circuit.Relay }
 func (r *relay) SetACCM(_, _ uint32) {}
-func (r *relay) Info() Info          { return Info{} }
+func (r *relay) Info() circuit.Info  { return circuit.Info{} }
 
 // Deliver passes the frame on.
-func (r *relay) Deliver(b *Burst, _ time.Time, frame []byte) {
+func (r *relay) Deliver(b *circuit.Burst, _ time.Time, frame []byte) {
 	if len(frame) > MaxFrame || len(frame) == 0 {
 		r.tooLong.Add(1)
 		return
@@ -100,8 +101,8 @@ func (r *relay) Deliver(b *Burst, _ time.Time, frame []byte) {
 }
 
 // Stats is Bridge's: out is what came by the other session.
-func (r *relay) Stats() Stats {
-	return Stats{
+func (r *relay) Stats() circuit.Stats {
+	return circuit.Stats{
 		FramesIn: r.framesIn.Load(), BytesIn: r.bytesIn.Load(), FramesOut: r.framesOut.Load(), BytesOut: r.bytesOut.Load(),
 		DropNotUp: r.notUp.Load(), DropTooLong: r.tooLong.Load(),
 	}
@@ -115,7 +116,7 @@ func (r *relay) Close(reason string) {
 		return
 	}
 	r.pair.closed = true
-	r.end(Exit{
+	r.end(circuit.Exit{
 		Code: -1, Closed: true, Text: reason, Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative},
 		PPP: cause(l2tp.DisconnectAdministrative, 0, 0),
 	})
@@ -124,7 +125,7 @@ func (r *relay) Close(reason string) {
 		if reason != "" {
 			text += ": " + reason
 		}
-		other.end(Exit{
+		other.end(circuit.Exit{
 			Code: -1, Text: text, Result: l2tp.ResultCode{Result: l2tp.CDNLossOfCarrier},
 			PPP: cause(l2tp.DisconnectNoInformation, 0, 0),
 		})
@@ -132,7 +133,7 @@ func (r *relay) Close(reason string) {
 }
 
 // end is called under pair.mu.
-func (r *relay) end(e Exit) {
+func (r *relay) end(e circuit.Exit) {
 	r.ended, r.exit = true, e
 	r.poller.Post(func(time.Time) {
 		r.gone()

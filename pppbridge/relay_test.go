@@ -5,11 +5,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"adit/internal/circuit"
 )
 
-func openRelayEnd(t *testing.T, f *Factory, e *RelayEnd, frames Frames) (Bridge, <-chan Exit) {
+func openRelayEnd(t *testing.T, f *Factory, e *RelayEnd, frames circuit.Frames) (circuit.Bridge, <-chan circuit.Exit) {
 	t.Helper()
-	return runSpec(t, f, Spec{Kind: Relay, Relay: e}, frames)
+	return runSpec(t, f, Spec{Kind: circuit.Relay, Relay: e}, frames)
 }
 
 // Frames go to the other session, whichever end was opened first; before both
@@ -25,7 +27,7 @@ func TestRelay(t *testing.T) {
 		t.Errorf("alone: %+v", st)
 	}
 	a, exitA := openRelayEnd(t, f, endA, outA)
-	if _, err := f.Open(Spec{Kind: Relay, Relay: endA}, outA, nil); err == nil || !strings.Contains(err.Error(), "open already") {
+	if _, err := f.Open(Spec{Kind: circuit.Relay, Relay: endA}, outA, nil); err == nil || !strings.Contains(err.Error(), "open already") {
 		t.Errorf("an end opened twice: %v", err)
 	}
 	a.Deliver(nil, time.Now(), frame)
@@ -34,7 +36,7 @@ func TestRelay(t *testing.T) {
 	if len(outB.frames) != 1 || !bytes.Equal(outB.frames[0], frame) || len(outA.frames) != 1 || !bytes.Equal(outA.frames[0], frame[2:]) {
 		t.Errorf("a sent %x, b sent %x", outA.frames, outB.frames)
 	}
-	if st := a.Stats(); st != (Stats{FramesIn: 1, BytesIn: 8, FramesOut: 1, BytesOut: 6, DropTooLong: 1}) {
+	if st := a.Stats(); st != (circuit.Stats{FramesIn: 1, BytesIn: 8, FramesOut: 1, BytesOut: 6, DropTooLong: 1}) {
 		t.Errorf("%+v", st)
 	}
 	a.Close("line down")
@@ -52,7 +54,7 @@ func TestRelay(t *testing.T) {
 	if len(outA.frames)+len(outB.frames) != before || a.Stats().DropNotUp != 1 {
 		t.Errorf("after the end: %+v", a.Stats())
 	}
-	if _, err := f.Open(Spec{Kind: Relay}, outA, nil); err == nil || !strings.Contains(err.Error(), "no end of a pair") {
+	if _, err := f.Open(Spec{Kind: circuit.Relay}, outA, nil); err == nil || !strings.Contains(err.Error(), "no end of a pair") {
 		t.Errorf("without an end: %v", err)
 	}
 	// Who comes too late is refused.
@@ -60,7 +62,7 @@ func TestRelay(t *testing.T) {
 	a, exitA = openRelayEnd(t, f, endA, outA)
 	a.Close("")
 	waitExit(t, exitA, log)
-	if _, err := f.Open(Spec{Kind: Relay, Relay: endB}, outB, nil); err == nil || !strings.Contains(err.Error(), "has ended") {
+	if _, err := f.Open(Spec{Kind: circuit.Relay, Relay: endB}, outB, nil); err == nil || !strings.Contains(err.Error(), "has ended") {
 		t.Errorf("the other side has ended: %v", err)
 	}
 }

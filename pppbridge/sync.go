@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
+	"adit/internal/circuit"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -77,7 +79,7 @@ const (
 
 func (c *syncCodec) setACCM(uint32) {}
 
-func (c *syncCodec) stats(s *Stats) {
+func (c *syncCodec) stats(s *circuit.Stats) {
 	s.SplitMerged, s.DropMalformed = c.split.Load(), c.malformed.Load()
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/internal/need"
 	"adit/proto/ip"
@@ -27,7 +28,7 @@ type keeper struct {
 }
 
 // Room is Frames'.
-func (k *keeper) Room(_ *Burst, n int) []byte {
+func (k *keeper) Room(_ *circuit.Burst, n int) []byte {
 	k.count++
 	if !k.keep {
 		return k.room[:n]
@@ -47,7 +48,7 @@ type dataPath struct {
 	closed   chan bool
 	asked    chan []byte
 	attached [2]Attachment
-	burst    *Burst
+	burst    *circuit.Burst
 	reader   *tunReader
 	queue    *queueHandler
 }
@@ -79,12 +80,12 @@ func newDataPath(t testing.TB, s Spec) *dataPath {
 	d.link.LCPUp(ppp.Link{PeerMRU: 1400, LocalMRU: 1400})
 	d.link.Up(ppp.IPv4, ppp.Network{LocalIPv4: netip.MustParseAddr("10.9.0.1"), PeerIPv4: netip.MustParseAddr("10.9.0.2")})
 	d.link.Up(ppp.IPv6, ppp.Network{LocalID: 1, PeerID: 2, Routes: []netip.Prefix{netip.MustParsePrefix("2001:db8:2::/48")}})
-	d.burst = NewBurst(new(kernel.SendCounts))
+	d.burst = circuit.NewBurst(new(kernel.SendCounts))
 	d.reader = newTUNReader(d.f.tun, d.burst)
 	d.reader.buf, d.reader.segment, d.reader.icmp = make([]byte, kernel.MaxSuperPacket), make([]byte, kernel.MaxSuperPacket), make([]byte, 0, 1536)
 	// The test itself is what reads the TUN; the poller runs for the end only.
 	d.f.tun.first.unwatch()
-	d.queue = &queueHandler{reader: d.reader, device: d.f.tun.shared.Load(), queue: d.f.tun.shared.Load().tun.Queue(0)}
+	d.queue = &queueHandler{reader: d.reader, device: d.f.tun.shared.Load(), queue: d.f.tun.shared.Load().TUN.Queue(0)}
 	go func() { ended <- p.Run() }()
 	waitFor2(t, "our address", func() bool { return d.ns.hasAddress("10.9.0.1") })
 	t.Cleanup(func() {
@@ -196,7 +197,7 @@ func TestUpKeepsOrder(t *testing.T) {
 			}
 		}
 	}
-	if uso := d.link.device.Load().tun.Offloads().USO; merged != uso {
+	if uso := d.link.device.Load().TUN.Offloads().USO; merged != uso {
 		t.Errorf("merged is %v, and that the kernel takes merged datagrams (Linux 6.2) %v", merged, uso)
 	}
 	if st := d.link.Stats(); st.FramesIn != uint64(sent) {
@@ -263,27 +264,27 @@ func TestUpDrops(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		frame []byte
-		want  Stats
+		want  circuit.Stats
 	}{
-		{"good", frameOf(ppp.ProtocolIPv4, good), Stats{FramesIn: 1, BytesIn: 96}},
-		{"without address and control", frameOf(ppp.ProtocolIPv4, good)[2:], Stats{FramesIn: 1, BytesIn: 96}},
-		{"with a compressed protocol", append([]byte{0x21}, good...), Stats{FramesIn: 1, BytesIn: 96}},
-		{"padded", append(frameOf(ppp.ProtocolIPv4, good), 1, 2, 3), Stats{FramesIn: 1, BytesIn: 96}},
-		{"empty", nil, Stats{DropMalformed: 1}},
-		{"only a header", frameOf(ppp.ProtocolIPv4, nil), Stats{DropMalformed: 1}},
-		{"truncated", frameOf(ppp.ProtocolIPv4, good[:30]), Stats{DropMalformed: 1}},
-		{"longer than it is", frameOf(ppp.ProtocolIPv4, wrongLength), Stats{DropMalformed: 1}},
-		{"IPv6 as IPv4", frameOf(ppp.ProtocolIPv4, global), Stats{DropMalformed: 1}},
-		{"IPv4 as IPv6", frameOf(ppp.ProtocolIPv6, good), Stats{DropMalformed: 1}},
-		{"another's source", frameOf(ppp.ProtocolIPv4, datagram4("10.9.0.3", "10.9.0.1", 1, 9, nil)), Stats{DropSource: 1}},
-		{"no source", frameOf(ppp.ProtocolIPv4, datagram4("0.0.0.0", "10.9.0.1", 1, 9, nil)), Stats{DropSource: 1}},
-		{"delegated prefix", frameOf(ppp.ProtocolIPv6, global), Stats{FramesIn: 1, BytesIn: 64}},
-		{"another prefix", frameOf(ppp.ProtocolIPv6, packet6("2001:db8:3::5", "2001:db8::1", 17, nil)), Stats{DropSource: 1}},
-		{"false link-local source", frameOf(ppp.ProtocolIPv6, packet6("fe80::3", "2001:db8::1", 17, nil)), Stats{DropSource: 1}},
-		{"link-local source to the world", frameOf(ppp.ProtocolIPv6, packet6("fe80::2", "2001:db8::1", 17, nil)), Stats{DropNotUp: 1}},
-		{"multicast on the link", frameOf(ppp.ProtocolIPv6, packet6("fe80::2", "ff02::2", 58, make([]byte, 8))), Stats{DropNotUp: 1}},
-		{"ping of our link-local address", frameOf(ppp.ProtocolIPv6, echo6("fe80::2", "fe80::1")), Stats{FramesIn: 1, BytesIn: 54, FramesOut: 1, BytesOut: 54}},
-		{"ping of another's link-local address", frameOf(ppp.ProtocolIPv6, echo6("fe80::2", "fe80::7")), Stats{DropNotUp: 1}},
+		{"good", frameOf(ppp.ProtocolIPv4, good), circuit.Stats{FramesIn: 1, BytesIn: 96}},
+		{"without address and control", frameOf(ppp.ProtocolIPv4, good)[2:], circuit.Stats{FramesIn: 1, BytesIn: 96}},
+		{"with a compressed protocol", append([]byte{0x21}, good...), circuit.Stats{FramesIn: 1, BytesIn: 96}},
+		{"padded", append(frameOf(ppp.ProtocolIPv4, good), 1, 2, 3), circuit.Stats{FramesIn: 1, BytesIn: 96}},
+		{"empty", nil, circuit.Stats{DropMalformed: 1}},
+		{"only a header", frameOf(ppp.ProtocolIPv4, nil), circuit.Stats{DropMalformed: 1}},
+		{"truncated", frameOf(ppp.ProtocolIPv4, good[:30]), circuit.Stats{DropMalformed: 1}},
+		{"longer than it is", frameOf(ppp.ProtocolIPv4, wrongLength), circuit.Stats{DropMalformed: 1}},
+		{"IPv6 as IPv4", frameOf(ppp.ProtocolIPv4, global), circuit.Stats{DropMalformed: 1}},
+		{"IPv4 as IPv6", frameOf(ppp.ProtocolIPv6, good), circuit.Stats{DropMalformed: 1}},
+		{"another's source", frameOf(ppp.ProtocolIPv4, datagram4("10.9.0.3", "10.9.0.1", 1, 9, nil)), circuit.Stats{DropSource: 1}},
+		{"no source", frameOf(ppp.ProtocolIPv4, datagram4("0.0.0.0", "10.9.0.1", 1, 9, nil)), circuit.Stats{DropSource: 1}},
+		{"delegated prefix", frameOf(ppp.ProtocolIPv6, global), circuit.Stats{FramesIn: 1, BytesIn: 64}},
+		{"another prefix", frameOf(ppp.ProtocolIPv6, packet6("2001:db8:3::5", "2001:db8::1", 17, nil)), circuit.Stats{DropSource: 1}},
+		{"false link-local source", frameOf(ppp.ProtocolIPv6, packet6("fe80::3", "2001:db8::1", 17, nil)), circuit.Stats{DropSource: 1}},
+		{"link-local source to the world", frameOf(ppp.ProtocolIPv6, packet6("fe80::2", "2001:db8::1", 17, nil)), circuit.Stats{DropNotUp: 1}},
+		{"multicast on the link", frameOf(ppp.ProtocolIPv6, packet6("fe80::2", "ff02::2", 58, make([]byte, 8))), circuit.Stats{DropNotUp: 1}},
+		{"ping of our link-local address", frameOf(ppp.ProtocolIPv6, echo6("fe80::2", "fe80::1")), circuit.Stats{FramesIn: 1, BytesIn: 54, FramesOut: 1, BytesOut: 54}},
+		{"ping of another's link-local address", frameOf(ppp.ProtocolIPv6, echo6("fe80::2", "fe80::7")), circuit.Stats{DropNotUp: 1}},
 	} {
 		before := d.link.Stats()
 		d.link.Deliver(d.burst, time.Now(), c.frame)
@@ -303,13 +304,13 @@ func TestUpDrops(t *testing.T) {
 	d.link.Down(ppp.IPv4)
 	before := d.link.Stats()
 	d.link.Deliver(d.burst, time.Now(), frameOf(ppp.ProtocolIPv4, good))
-	if got := difference(d.link.Stats(), before); got != (Stats{DropNotUp: 1}) {
+	if got := difference(d.link.Stats(), before); got != (circuit.Stats{DropNotUp: 1}) {
 		t.Errorf("IPv4 is down: %+v", got)
 	}
 }
 
-func difference(a, b Stats) Stats {
-	return Stats{
+func difference(a, b circuit.Stats) circuit.Stats {
+	return circuit.Stats{
 		FramesIn: a.FramesIn - b.FramesIn, BytesIn: a.BytesIn - b.BytesIn, FramesOut: a.FramesOut - b.FramesOut, BytesOut: a.BytesOut - b.BytesOut,
 		DropSource: a.DropSource - b.DropSource, DropNotUp: a.DropNotUp - b.DropNotUp, DropMalformed: a.DropMalformed - b.DropMalformed,
 		DropTooBig: a.DropTooBig - b.DropTooBig, DropQueueFull: a.DropQueueFull - b.DropQueueFull, DropClosed: a.DropClosed - b.DropClosed,
@@ -518,8 +519,8 @@ func TestTUNSessionIsSmall(t *testing.T) {
 		t.Logf("%s: %d octets", name, n)
 		total += n
 	}
-	t.Logf("in all %d octets; ppp.Endpoint %d, Spec %d, Burst's packets %d, super %d", total,
-		unsafe.Sizeof(ppp.Endpoint{}), unsafe.Sizeof(Spec{}), unsafe.Sizeof(packets{}), unsafe.Sizeof(super{}))
+	t.Logf("in all %d octets; ppp.Endpoint %d, Spec %d, Burst's packets %d", total,
+		unsafe.Sizeof(ppp.Endpoint{}), unsafe.Sizeof(Spec{}), unsafe.Sizeof(circuit.Packets{}))
 	if total >= 600 {
 		t.Errorf("%d octets", total)
 	}

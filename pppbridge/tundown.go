@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ip"
 	"adit/proto/ppp"
@@ -23,7 +24,7 @@ const (
 // tunReader is what a goroutine needs to read TUNs: one for all of its TUNs.
 type tunReader struct {
 	plane    *tunPlane
-	burst    *Burst
+	burst    *circuit.Burst
 	split    ip.Splitter
 	fragment ip.Fragmenter
 	limit    ip.Limiter
@@ -32,14 +33,14 @@ type tunReader struct {
 	icmp     []byte
 }
 
-func newTUNReader(p *tunPlane, b *Burst) *tunReader {
+func newTUNReader(p *tunPlane, b *circuit.Burst) *tunReader {
 	return &tunReader{plane: p, burst: b, limit: ip.NewLimiter(icmpPerSecond, icmpBurst)}
 }
 
 // queueHandler reads one queue.
 type queueHandler struct {
 	reader *tunReader
-	device *device
+	device *circuit.Device
 	queue  *kernel.TUNQueue
 	link   *tunLink // whose interface it is; nil: the shared TUN
 	poller *kernel.Poller
@@ -64,10 +65,10 @@ func (q *queueHandler) unwatch() {
 // Ready is kernel.Handler's.
 func (q *queueHandler) Ready(now time.Time, _ kernel.Events) {
 	r := q.reader
-	if !q.device.hold() {
+	if !q.device.Hold() {
 		return
 	}
-	defer q.device.release()
+	defer q.device.Release()
 	if r.buf == nil {
 		r.buf, r.segment = make([]byte, kernel.MaxSuperPacket), make([]byte, kernel.MaxSuperPacket)
 		r.icmp = make([]byte, 0, 1536)
@@ -124,7 +125,7 @@ func (r *tunReader) packet(now time.Time, q *queueHandler, g ip.GSO, packet []by
 
 // send cuts a super packet out of the TUN into messages to the peer, each made
 // in its place.
-func (l *tunLink) send(now time.Time, r *tunReader, d *device, g ip.GSO, packet []byte, h *ip.Header) {
+func (l *tunLink) send(now time.Time, r *tunReader, d *circuit.Device, g ip.GSO, packet []byte, h *ip.Header) {
 	n := l.network.Load()
 	f, protocol := ppp.IPv4, ppp.ProtocolIPv4
 	if h.Version == 6 {
@@ -180,7 +181,7 @@ func (l *tunLink) send(now time.Time, r *tunReader, d *device, g ip.GSO, packet 
 // The ICMP error comes from the address that the packet was for: that one is
 // routed to the TUN, so that the kernel's filter of reverse paths lets it pass,
 // and it is none of the kernel's own, which would make it a martian.
-func (l *tunLink) sendTooBig(now time.Time, r *tunReader, d *device, n *linkNetwork, p ppp.Protocol, size int) (made uint64) {
+func (l *tunLink) sendTooBig(now time.Time, r *tunReader, d *circuit.Device, n *linkNetwork, p ppp.Protocol, size int) (made uint64) {
 	packet := r.segment[:size]
 	r.split.Put(packet)
 	h, err := ip.Parse(packet)
@@ -213,7 +214,7 @@ func (l *tunLink) sendTooBig(now time.Time, r *tunReader, d *device, n *linkNetw
 }
 
 // unreachable tells the sender that nobody has the address.
-func (r *tunReader) unreachable(now time.Time, d *device, packet []byte, from netip.Addr) {
+func (r *tunReader) unreachable(now time.Time, d *circuit.Device, packet []byte, from netip.Addr) {
 	if !r.limit.Allow(now) {
 		r.plane.counts.ICMPLimit.Add(1)
 		return
@@ -224,8 +225,8 @@ func (r *tunReader) unreachable(now time.Time, d *device, packet []byte, from ne
 }
 
 // report writes an ICMP error into the TUN.
-func (r *tunReader) report(d *device, message []byte) {
-	if r.burst.packets.writeOne(d, message) == nil {
+func (r *tunReader) report(d *circuit.Device, message []byte) {
+	if r.burst.In.WriteOne(d, message) == nil {
 		r.plane.counts.ICMP.Add(1)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/proto/ppp"
 )
 
@@ -19,22 +20,22 @@ const pppHeader = 4
 // their queue to the peer; only control frames pass the owner.
 type tunLink struct {
 	plane  *tunPlane
-	frames Frames
+	frames circuit.Frames
 	events LinkEvents
 	owner  Owner
 	log    *logrus.Entry
 	own    *ownInterface // nil: the shared TUN
 
-	network atomic.Pointer[linkNetwork] // nil: nothing is up
-	device  atomic.Pointer[device]      // nil: not yet
-	last    atomic.Int64                // time of the last packet, Unix, nanoseconds; 0: none
+	network atomic.Pointer[linkNetwork]    // nil: nothing is up
+	device  atomic.Pointer[circuit.Device] // nil: not yet
+	last    atomic.Int64                   // time of the last packet, Unix, nanoseconds; 0: none
 	count   linkCounts
 
 	mu    sync.Mutex // of Frames against the end, between the queues and the poller
 	ended bool
 
 	addressHolder
-	super  int32 // the latest of the Burst of Deliver's goroutine
+	inlet  circuit.Inlet
 	asking asking
 	mtu    uint16 // the most that the profile wants; 0: what the peer takes
 	clamp  bool
@@ -60,12 +61,13 @@ type linkNetwork struct {
 	up              [2]bool
 }
 
-func newTUNLink(p *tunPlane, s *Spec, frames Frames, events LinkEvents) *tunLink {
+func newTUNLink(p *tunPlane, s *Spec, frames circuit.Frames, events LinkEvents) *tunLink {
 	l := &tunLink{
 		plane: p, frames: frames, events: events, owner: s.Owner, log: s.Log,
 		addressHolder: addressHolder{tunnel: s.LocalTunnel, session: s.LocalSession, lns: s.LNS},
-		mtu:           uint16(min(max(s.MTU, 0), MaxFrame-pppHeader)), clamp: s.ClampMSS, super: openSupers,
+		mtu:           uint16(min(max(s.MTU, 0), MaxFrame-pppHeader)), clamp: s.ClampMSS,
 	}
+	l.inlet = circuit.NewInlet(l)
 	if s.Interface != "" {
 		l.own = &ownInterface{name: s.Interface}
 	} else {
@@ -83,7 +85,7 @@ func (l *tunLink) SendControl(frame []byte) {
 }
 
 // sendNow makes a message of a control frame.
-func (l *tunLink) sendNow(b *Burst, frame []byte) {
+func (l *tunLink) sendNow(b *circuit.Burst, frame []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -273,7 +275,7 @@ func (l *tunLink) wantAddress(n *linkNetwork, f ppp.Family, by int) {
 
 func (l *tunLink) want(thing kernelThing, by int) {
 	if d := l.device.Load(); d != nil {
-		l.plane.work.want(d.tun.Index(), thing, by, l.plane.log)
+		l.plane.work.want(d.TUN.Index(), thing, by, l.plane.log)
 	}
 }
 
@@ -307,7 +309,7 @@ func (l *tunLink) end(now time.Time) {
 	if l.own != nil {
 		if d := l.device.Swap(nil); d != nil {
 			l.own.handler.unwatch()
-			d.release()
+			d.Release()
 		}
 	}
 	l.events.Closed(now)
@@ -316,15 +318,15 @@ func (l *tunLink) end(now time.Time) {
 // Name is Link's.
 func (l *tunLink) Name() string {
 	if d := l.device.Load(); d != nil {
-		return d.tun.Name()
+		return d.TUN.Name()
 	}
 	return ""
 }
 
 // Stats is Link's.
-func (l *tunLink) Stats() Stats {
+func (l *tunLink) Stats() circuit.Stats {
 	c := &l.count
-	return Stats{
+	return circuit.Stats{
 		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(), FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(),
 		DropSource: c.source.Load(), DropNotUp: c.notUp.Load(), DropMalformed: c.malformed.Load(),
 		DropTooBig: c.tooBig.Load(), DropQueueFull: c.queueFull.Load(), DropClosed: c.closed.Load(),

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/ppp"
 )
@@ -112,26 +113,26 @@ func (l *tunLink) apply(links *kernel.Links, n *linkNetwork) error {
 		if err != nil {
 			return err
 		}
-		d = newDevice(tun)
+		d = circuit.NewDevice(tun)
 		o.mtu = n.mtu
 		if err = setUpShared(links, tun.Index(), &TUNConfig{}); err == nil {
 			o.handler = &queueHandler{reader: l.plane.reader, device: d, queue: tun.Queue(0), link: l, poller: l.plane.poller}
 			err = o.handler.watch()
 		}
 		if err != nil {
-			d.release()
+			d.Release()
 			return err
 		}
 		l.device.Store(d)
 	}
 	if o.mtu != n.mtu {
-		if err := links.SetMTU(d.tun.Index(), int(n.mtu)); err != nil {
+		if err := links.SetMTU(d.TUN.Index(), int(n.mtu)); err != nil {
 			return err
 		}
 		o.mtu = n.mtu
 	}
 	for _, f := range [...]ppp.Family{ppp.IPv4, ppp.IPv6} {
-		if err := l.applyFamily(links, d.tun.Index(), f, n); err != nil {
+		if err := l.applyFamily(links, d.TUN.Index(), f, n); err != nil {
 			return fmt.Errorf("set %v up: %w", f, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 )
 
@@ -57,7 +58,7 @@ type tunPlane struct {
 	counts  PlaneCounts
 	setting sync.Mutex
 
-	shared     atomic.Pointer[device]
+	shared     atomic.Pointer[circuit.Device]
 	aggregates []netip.Prefix
 	first      *queueHandler  // of the first queue
 	queues     []*queuePoller // of the further queues
@@ -71,10 +72,10 @@ func newTUNPlane(f *Factory) *tunPlane {
 }
 
 // Kind is Plane's.
-func (p *tunPlane) Kind() Kind { return Builtin }
+func (p *tunPlane) Kind() circuit.Kind { return circuit.Builtin }
 
 // Open is Plane's.
-func (p *tunPlane) Open(spec *Spec, frames Frames, events LinkEvents) (Link, error) {
+func (p *tunPlane) Open(spec *Spec, frames circuit.Frames, events LinkEvents) (Link, error) {
 	l := newTUNLink(p, spec, frames, events)
 	if spec.Interface == "" {
 		d := p.shared.Load()
@@ -98,7 +99,7 @@ func (f *Factory) OpenTUN(cfg TUNConfig) error { return f.tun.openShared(cfg) }
 // asked for.
 func (f *Factory) TUN() (name string, queues int, fewer error) {
 	if d := f.tun.shared.Load(); d != nil {
-		return d.tun.Name(), d.tun.Queues(), d.tun.SteeringError()
+		return d.TUN.Name(), d.TUN.Queues(), d.TUN.SteeringError()
 	}
 	return "", 0, nil
 }
@@ -116,11 +117,11 @@ func (p *tunPlane) openShared(cfg TUNConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	d := newDevice(tun)
+	d := circuit.NewDevice(tun)
 	defer func() {
 		if err != nil {
 			p.closeQueues()
-			d.release()
+			d.Release()
 		}
 	}()
 	links, err := p.work.open()
@@ -176,7 +177,7 @@ type queuePoller struct {
 	done   chan struct{}
 }
 
-func (p *tunPlane) addQueue(d *device, i int, counts *kernel.SendCounts) error {
+func (p *tunPlane) addQueue(d *circuit.Device, i int, counts *kernel.SendCounts) error {
 	poller, err := kernel.NewPoller()
 	if err != nil {
 		return err
@@ -184,7 +185,7 @@ func (p *tunPlane) addQueue(d *device, i int, counts *kernel.SendCounts) error {
 	if counts == nil {
 		counts = new(kernel.SendCounts)
 	}
-	h := &queueHandler{reader: newTUNReader(p, NewBurst(counts)), device: d, queue: d.tun.Queue(i), poller: poller}
+	h := &queueHandler{reader: newTUNReader(p, circuit.NewBurst(counts)), device: d, queue: d.TUN.Queue(i), poller: poller}
 	if err = h.watch(); err != nil {
 		poller.Close()
 		return err
@@ -224,40 +225,7 @@ func (p *tunPlane) close() {
 	// What the worker still has to take away is of the device.
 	p.work.close()
 	if d != nil {
-		d.release()
-	}
-}
-
-// device is a TUN that is written to from many goroutines. Each of them holds
-// it while it has packets for it, so that nobody writes to a descriptor that is
-// closed, or another's by now.
-type device struct {
-	tun  *kernel.TUN
-	refs atomic.Int64
-}
-
-func newDevice(tun *kernel.TUN) *device {
-	d := &device{tun: tun}
-	d.refs.Store(1)
-	return d
-}
-
-// hold keeps the device open until release; false: it is closed.
-func (d *device) hold() bool {
-	for {
-		n := d.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if d.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-func (d *device) release() {
-	if d.refs.Add(-1) == 0 {
-		d.tun.Close()
+		d.Release()
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"adit/internal/chap"
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/internal/need"
 	"adit/proto/ppp"
@@ -171,9 +172,9 @@ func (l *testLoop) run(b Stepper) {
 type wire struct {
 	fd      int
 	dest    *kernel.Destination
-	burst   *Burst
+	burst   *circuit.Burst
 	mu      sync.Mutex
-	bridges map[uint16]Bridge
+	bridges map[uint16]circuit.Bridge
 }
 
 type wireFrames struct {
@@ -182,7 +183,7 @@ type wireFrames struct {
 }
 
 // Room is Frames'.
-func (f wireFrames) Room(b *Burst, n int) []byte {
+func (f wireFrames) Room(b *circuit.Burst, n int) []byte {
 	room := b.Out.Room(f.w.dest, 2+n)
 	if room == nil {
 		return nil
@@ -209,7 +210,7 @@ func newWires(t testing.TB) (a, b *wire) {
 	fdA, atA := open()
 	fdB, atB := open()
 	mk := func(fd int, peer netip.AddrPort) *wire {
-		w := &wire{fd: fd, dest: kernel.NewDestination(fd, netip.Addr{}, peer), burst: NewBurst(new(kernel.SendCounts)), bridges: map[uint16]Bridge{}}
+		w := &wire{fd: fd, dest: kernel.NewDestination(fd, netip.Addr{}, peer), burst: circuit.NewBurst(new(kernel.SendCounts)), bridges: map[uint16]circuit.Bridge{}}
 		var stop atomic.Bool
 		done := make(chan struct{})
 		go func() { defer close(done); w.read(&stop) }()
@@ -284,7 +285,7 @@ func clientConfig(name, password string) *ppp.Config {
 type session struct {
 	Stepper
 	loop  *testLoop
-	exits chan Exit
+	exits chan circuit.Exit
 	log   *testLog
 }
 
@@ -298,9 +299,9 @@ func openEnd(t testing.TB, f *Factory, w *wire, id uint16, s Spec) *session {
 }
 
 func tryEnd(f *Factory, w *wire, id uint16, s Spec) (*session, error) {
-	e := &session{loop: newTestLoop(), exits: make(chan Exit, 2), log: newTestLog()}
-	s.Kind, s.Owner, s.Log, s.LocalSession = Builtin, e.loop, e.log.entry, id
-	b, err := f.Open(s, wireFrames{w, id}, func(x Exit) { e.exits <- x })
+	e := &session{loop: newTestLoop(), exits: make(chan circuit.Exit, 2), log: newTestLog()}
+	s.Kind, s.Owner, s.Log, s.LocalSession = circuit.Builtin, e.loop, e.log.entry, id
+	b, err := f.Open(s, wireFrames{w, id}, func(x circuit.Exit) { e.exits <- x })
 	if err != nil {
 		return nil, err
 	}
@@ -312,13 +313,13 @@ func tryEnd(f *Factory, w *wire, id uint16, s Spec) (*session, error) {
 	return e, nil
 }
 
-func (e *session) end(t testing.TB) Exit {
+func (e *session) end(t testing.TB) circuit.Exit {
 	t.Helper()
 	e.loop.Post(func(now time.Time) { e.Terminate(now, "the test is over") })
 	return e.wait(t)
 }
 
-func (e *session) wait(t testing.TB) Exit {
+func (e *session) wait(t testing.TB) circuit.Exit {
 	t.Helper()
 	select {
 	case x := <-e.exits:
@@ -326,7 +327,7 @@ func (e *session) wait(t testing.TB) Exit {
 		return x
 	case <-time.After(20 * time.Second):
 		t.Fatalf("the session does not end; log:\n%s", e.log)
-		return Exit{}
+		return circuit.Exit{}
 	}
 }
 

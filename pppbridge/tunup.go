@@ -6,13 +6,16 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"adit/internal/circuit"
 	"adit/proto/ip"
 	"adit/proto/ppp"
 )
 
 // Deliver takes a frame from the peer: a packet goes towards the TUN at once, a
 // control frame to the owner. It is Link's.
-func (l *tunLink) Deliver(b *Burst, now time.Time, frame []byte) {
+func (l *tunLink) Deliver(b *circuit.Burst, now time.Time, frame []byte) {
 	protocol, packet, err := ppp.Split(frame)
 	switch {
 	case err == nil && protocol == ppp.ProtocolIPv4:
@@ -29,7 +32,7 @@ func (l *tunLink) Deliver(b *Burst, now time.Time, frame []byte) {
 }
 
 // receive takes a packet of a network protocol.
-func (l *tunLink) receive(b *Burst, now time.Time, f ppp.Family, packet []byte) {
+func (l *tunLink) receive(b *circuit.Burst, now time.Time, f ppp.Family, packet []byte) {
 	n, d := l.network.Load(), l.device.Load()
 	if n == nil || d == nil || !n.up[f] {
 		l.count.notUp.Add(1)
@@ -56,7 +59,13 @@ func (l *tunLink) receive(b *Burst, now time.Time, f ppp.Family, packet []byte) 
 	if n.clamp > 0 && h.Protocol == ip.ProtocolTCP {
 		ip.ClampMSS(packet, h, int(n.clamp))
 	}
-	b.packets.add(now, l, d, packet, &h)
+	if !b.In.Add(&l.inlet, d, packet, &h) {
+		l.count.closed.Add(1)
+		return
+	}
+	if at := now.UnixNano(); l.last.Load() != at { // once in a batch
+		l.last.Store(at)
+	}
 }
 
 // isPeers says whether a packet's source address is the subscriber's: the
@@ -80,7 +89,7 @@ func (l *tunLink) isPeers(n *linkNetwork, h *ip.Header) bool {
 // 2.5.6: "Routers must not forward any packets with Link-Local source or
 // destination addresses to other links." The shared TUN is another link; on it we
 // answer for our own address ourselves.
-func (l *tunLink) receiveLink(b *Burst, now time.Time, n *linkNetwork, packet []byte, h *ip.Header) bool {
+func (l *tunLink) receiveLink(b *circuit.Burst, now time.Time, n *linkNetwork, packet []byte, h *ip.Header) bool {
 	if l.lns && l.own == nil && isLinkQuestion(n, packet, h) {
 		l.ask(now, packet)
 		return false
@@ -93,7 +102,7 @@ func (l *tunLink) receiveLink(b *Burst, now time.Time, n *linkNetwork, packet []
 		return true
 	}
 	if isInterface(packet[24:], n.localID) && isLinkLocal(packet[24:]) {
-		if reply, ok := ip.AppendEchoReply(b.packets.scratch[:0], packet); ok && len(reply) <= int(n.mtu) {
+		if reply, ok := ip.AppendEchoReply(b.In.Scratch(), packet); ok && len(reply) <= int(n.mtu) {
 			l.last.Store(now.UnixNano())
 			l.count.framesIn.Add(1)
 			l.count.bytesIn.Add(uint64(len(packet) + pppHeader))
@@ -106,7 +115,7 @@ func (l *tunLink) receiveLink(b *Burst, now time.Time, n *linkNetwork, packet []
 }
 
 // sendPacket makes a message of a packet of ours.
-func (l *tunLink) sendPacket(b *Burst, p ppp.Protocol, packet []byte) {
+func (l *tunLink) sendPacket(b *circuit.Burst, p ppp.Protocol, packet []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -138,4 +147,20 @@ func isLinkScope(a []byte) bool {
 // isInterface: the address ends with the interface identifier.
 func isInterface(a []byte, id uint64) bool {
 	return id != 0 && binary.BigEndian.Uint64(a[8:16]) == id && binary.BigEndian.Uint64(a[:8]) == 0xfe80<<48
+}
+
+// Wrote is circuit.Session: it counts what became of packets of the session.
+func (l *tunLink) Wrote(frames, octets uint64, err error) {
+	c := &l.count
+	switch {
+	case err == nil:
+		c.framesIn.Add(frames)
+		c.bytesIn.Add(octets + frames*pppHeader)
+	case errors.Is(err, unix.EIO), errors.Is(err, unix.EBADFD):
+		c.closed.Add(frames) // the interface is down, or deleted
+	case errors.Is(err, unix.EINVAL):
+		c.malformed.Add(frames)
+	default:
+		c.queueFull.Add(frames)
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/control"
 	"adit/internal/engine"
@@ -41,7 +42,7 @@ func checkChoice(cfg *config.Config, p *config.Profile, choice engine.Choice) er
 	switch {
 	case choice.Builtin():
 		return cfg.CheckBuiltin(p)
-	case choice.Kind == pppbridge.Discard:
+	case choice.Kind == circuit.Discard:
 		return nil
 	}
 	if p.AAA.Sources == nil {
@@ -109,7 +110,7 @@ func poolPrefixes(p *config.Profile) (all []netip.Prefix) {
 func plane(profile *config.Profile, choice engine.Choice) control.Plane {
 	p := control.Plane{Profile: profile.Name, PPP: "pppd", DataPlane: "userspace", Reason: choice.Reason}
 	switch {
-	case choice.Kind == pppbridge.Discard:
+	case choice.Kind == circuit.Discard:
 		p.PPP = "discard"
 	case choice.Builtin():
 		p.PPP = "builtin"

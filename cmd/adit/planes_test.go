@@ -6,9 +6,9 @@ import (
 	"slices"
 	"testing"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
-	"adit/pppbridge"
 	"adit/proto/sequence"
 )
 
@@ -26,8 +26,8 @@ func TestTUN(t *testing.T) {
 	client := &config.Profile{Name: "d", Pool: pool("s", "10.4.0.0", "10.4.0.3")}
 	second := &config.Profile{Name: "e", Pool: shared.Pool}
 	choices := map[*config.Profile]engine.Choice{
-		shared: {Kind: pppbridge.Builtin}, own: {Kind: pppbridge.Builtin}, pppd: {Kind: pppbridge.PPPDKernel},
-		client: {Kind: pppbridge.Builtin}, second: {Kind: pppbridge.Builtin},
+		shared: {Kind: circuit.Builtin}, own: {Kind: circuit.Builtin}, pppd: {Kind: circuit.PPPDKernel},
+		client: {Kind: circuit.Builtin}, second: {Kind: circuit.Builtin},
 	}
 	daemonOf := func(peers ...*config.Profile) *daemon {
 		d := &daemon{cfg: &config.Config{TUN: config.TUN{Name: "adit0", MTU: 1500, Queues: 2}}, choices: choices}
@@ -54,9 +54,9 @@ func TestTUN(t *testing.T) {
 }
 
 func TestPlaneSaysWhoSpeaks(t *testing.T) {
-	for kind, want := range map[pppbridge.Kind]string{
-		pppbridge.Discard: "discard/userspace", pppbridge.PPPDKernel: "pppd/kernel", pppbridge.PPPDAsync: "pppd/userspace",
-		pppbridge.PPPDSync: "pppd/userspace", pppbridge.Builtin: "builtin/userspace", pppbridge.BuiltinKernel: "builtin/kernel",
+	for kind, want := range map[circuit.Kind]string{
+		circuit.Discard: "discard/userspace", circuit.PPPDKernel: "pppd/kernel", circuit.PPPDAsync: "pppd/userspace",
+		circuit.PPPDSync: "pppd/userspace", circuit.Builtin: "builtin/userspace", circuit.BuiltinKernel: "builtin/kernel",
 	} {
 		got := plane(&config.Profile{Name: "p"}, engine.Choice{Kind: kind, Reason: "why"})
 		if fmt.Sprintf("%s/%s", got.PPP, got.DataPlane) != want || got.Profile != "p" || got.Reason != "why" {
@@ -84,10 +84,10 @@ func TestHeld(t *testing.T) {
 // TestSessionViewOfBuiltin: what the endpoint knows is shown, and what was
 // dropped is told by its reason and counted on its side.
 func TestSessionViewOfBuiltin(t *testing.T) {
-	info := engine.CallInfo{Served: true, Kind: pppbridge.Builtin, LNS: true,
-		Bridge: pppbridge.Info{Interface: "adit0", Phase: "network", User: "alice", LocalIPv6: netip.MustParseAddr("fe80::1"),
+	info := engine.CallInfo{Served: true, Kind: circuit.Builtin, LNS: true,
+		Bridge: circuit.Info{Interface: "adit0", Phase: "network", User: "alice", LocalIPv6: netip.MustParseAddr("fe80::1"),
 			PeerIPv6: netip.MustParseAddr("fe80::2"), Routes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-		Stats: pppbridge.Stats{DropQueueFull: 1, DropTooLong: 2, DropClosed: 4, DropBadFCS: 8, DropSource: 16, DropNotUp: 32, DropMalformed: 64, DropTooBig: 128},
+		Stats: circuit.Stats{DropQueueFull: 1, DropTooLong: 2, DropClosed: 4, DropBadFCS: 8, DropSource: 16, DropNotUp: 32, DropMalformed: 64, DropTooBig: 128},
 	}
 	v := sessionView(info)
 	if v.Bridge != "builtin/tun" || v.Phase != "network" || v.User != "alice" || v.LocalIPv6.String() != "fe80::1" ||
@@ -101,11 +101,11 @@ func TestSessionViewOfBuiltin(t *testing.T) {
 	if v.Traffic.RxErrors+v.Traffic.TxErrors != 255 || v.Traffic.RxErrors != 1+2+4+16+32+64 {
 		t.Errorf("%+v", v.Traffic)
 	}
-	info.Kind = pppbridge.PPPDSync
+	info.Kind = circuit.PPPDSync
 	if v := sessionView(info); v.Traffic.TxErrors != 8+64+128 {
 		t.Errorf("pppd's malformed frames are on the wrong side: %+v", v.Traffic)
 	}
-	info.Stats = pppbridge.Stats{}
+	info.Stats = circuit.Stats{}
 	if v := sessionView(info); v.Drops != nil {
 		t.Errorf("nothing was dropped: %v", v.Drops)
 	}

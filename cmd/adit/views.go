@@ -6,11 +6,11 @@ import (
 	"maps"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/control"
 	"adit/internal/engine"
 	"adit/lns"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/sequence"
 	"adit/proto/tunnel"
@@ -152,7 +152,7 @@ func sessionView(c engine.CallInfo) control.Session {
 	v.Drops = drops(s)
 	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed + s.DropSource + s.DropNotUp
 	v.Traffic.TxErrors = s.DropBadFCS + s.DropTooBig
-	if c.Kind == pppbridge.Builtin {
+	if c.Kind == circuit.Builtin {
 		v.Traffic.RxErrors += s.DropMalformed // of the peer; a pppd's otherwise
 	} else {
 		v.Traffic.TxErrors += s.DropMalformed
@@ -174,7 +174,7 @@ func held(c sequence.Counters) int {
 }
 
 // drops names what a bridge threw away, and why; nil if it was nothing.
-func drops(s pppbridge.Stats) map[string]uint64 {
+func drops(s circuit.Stats) map[string]uint64 {
 	var all map[string]uint64
 	for name, n := range map[string]uint64{
 		"queue_full": s.DropQueueFull,

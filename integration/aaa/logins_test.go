@@ -17,6 +17,7 @@ import (
 	"layeh.com/radius"
 
 	"adit/integration/scenario"
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/lns/aaa"
 	"adit/lns/autoconf"
@@ -255,7 +256,7 @@ func (c *stormCall) end() {
 	}
 	c.over = true
 	close(c.ended)
-	go c.session.Ended(tunnel.Cause{Remote: true}, &pppbridge.Exit{Closed: true, Stats: pppbridge.Stats{BytesIn: 1000, FramesIn: 1}})
+	go c.session.Ended(tunnel.Cause{Remote: true}, &circuit.Exit{Closed: true, Stats: circuit.Stats{BytesIn: 1000, FramesIn: 1}})
 }
 
 // before does something unless the call has ended, and before it ends.
@@ -269,7 +270,7 @@ func (c *stormCall) before(f func()) {
 
 func (c *stormCall) Close(string) { c.end() }
 
-func (c *stormCall) Stats() pppbridge.Stats { return pppbridge.Stats{} }
+func (c *stormCall) Stats() circuit.Stats { return circuit.Stats{} }
 
 // call is a call that is up, of a tunnel of 256.
 func (s *storm) call(k *kind, serial int) *stormCall {

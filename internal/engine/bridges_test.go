@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 )
 
@@ -23,10 +24,10 @@ type fakeBridges struct {
 
 type fakeBridge struct {
 	of     *fakeBridges
-	kind   pppbridge.Kind
+	kind   circuit.Kind
 	spec   pppbridge.Spec
-	frames pppbridge.Frames
-	onExit func(pppbridge.Exit)
+	frames circuit.Frames
+	onExit func(circuit.Exit)
 	// stepper is what was opened, for a kind that speaks PPP itself.
 	stepper *fakeStepper
 
@@ -39,7 +40,7 @@ type fakeBridge struct {
 	accm      [2]uint32
 }
 
-func (f *fakeBridges) Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit func(pppbridge.Exit)) (pppbridge.Bridge, error) {
+func (f *fakeBridges) Open(spec pppbridge.Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fail != nil {
@@ -48,7 +49,7 @@ func (f *fakeBridges) Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit 
 	b := &fakeBridge{of: f, kind: spec.Kind, spec: spec, frames: frames, onExit: onExit, keep: true}
 	f.all = append(f.all, b)
 	f.running++
-	if spec.Kind == pppbridge.Builtin {
+	if spec.Kind == circuit.Builtin {
 		b.stepper = &fakeStepper{fakeBridge: b}
 		return b.stepper, nil
 	}
@@ -77,18 +78,18 @@ func (f *fakeBridges) list() []*fakeBridge {
 	return slices.Clone(f.all)
 }
 
-func (b *fakeBridge) Kind() pppbridge.Kind { return b.kind }
-func (b *fakeBridge) Stats() pppbridge.Stats {
-	return pppbridge.Stats{FramesIn: uint64(b.received())}
+func (b *fakeBridge) Kind() circuit.Kind { return b.kind }
+func (b *fakeBridge) Stats() circuit.Stats {
+	return circuit.Stats{FramesIn: uint64(b.received())}
 }
-func (b *fakeBridge) Info() pppbridge.Info { return pppbridge.Info{Interface: "ppp7"} }
+func (b *fakeBridge) Info() circuit.Info { return circuit.Info{Interface: "ppp7"} }
 func (b *fakeBridge) SetACCM(send, receive uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.accm = [2]uint32{send, receive}
 }
 
-func (b *fakeBridge) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
+func (b *fakeBridge) Deliver(_ *circuit.Burst, _ time.Time, frame []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count++
@@ -113,13 +114,13 @@ func (b *fakeBridge) Close(reason string) {
 			if b.of.delay > 0 {
 				time.Sleep(b.of.delay)
 			}
-			b.exit(pppbridge.Exit{Code: -1, Closed: true, Text: reason})
+			b.exit(circuit.Exit{Code: -1, Closed: true, Text: reason})
 		}()
 	}
 }
 
 // exit ends the bridge, the first time that it is called.
-func (b *fakeBridge) exit(e pppbridge.Exit) {
+func (b *fakeBridge) exit(e circuit.Exit) {
 	b.mu.Lock()
 	ended := b.ended
 	b.ended = true

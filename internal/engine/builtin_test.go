@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 	"adit/proto/ppp"
 )
@@ -22,8 +23,8 @@ type builtinBridges struct {
 	upIPv4  int
 }
 
-func (f *builtinBridges) Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit func(pppbridge.Exit)) (pppbridge.Bridge, error) {
-	b, err := pppbridge.NewBuiltin(spec, frames, func(e pppbridge.Exit) {
+func (f *builtinBridges) Open(spec pppbridge.Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
+	b, err := pppbridge.NewBuiltin(spec, frames, func(e circuit.Exit) {
 		f.mu.Lock()
 		f.running--
 		f.mu.Unlock()
@@ -46,9 +47,9 @@ func (f *builtinBridges) ups() int {
 // memoryPlane is a pppbridge.Plane.
 type memoryPlane struct{ *builtinBridges }
 
-func (memoryPlane) Kind() pppbridge.Kind { return pppbridge.Builtin }
+func (memoryPlane) Kind() circuit.Kind { return circuit.Builtin }
 
-func (f memoryPlane) Open(spec *pppbridge.Spec, frames pppbridge.Frames, events pppbridge.LinkEvents) (pppbridge.Link, error) {
+func (f memoryPlane) Open(spec *pppbridge.Spec, frames circuit.Frames, events pppbridge.LinkEvents) (pppbridge.Link, error) {
 	return &memoryLink{plane: f, owner: spec.Owner, frames: frames, events: events}, nil
 }
 
@@ -56,7 +57,7 @@ func (f memoryPlane) Open(spec *pppbridge.Spec, frames pppbridge.Frames, events 
 type memoryLink struct {
 	plane  memoryPlane
 	owner  pppbridge.Owner
-	frames pppbridge.Frames
+	frames circuit.Frames
 	events pppbridge.LinkEvents // nil: closed
 }
 
@@ -71,7 +72,7 @@ func (l *memoryLink) Up(f ppp.Family, _ ppp.Network) {
 	}
 }
 func (l *memoryLink) Down(ppp.Family) {}
-func (l *memoryLink) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
+func (l *memoryLink) Deliver(_ *circuit.Burst, _ time.Time, frame []byte) {
 	l.owner.Control(frame)
 }
 func (l *memoryLink) Idle(time.Time) (time.Duration, bool) { return 0, false }
@@ -81,26 +82,26 @@ func (l *memoryLink) Close() {
 		go e.Closed(time.Now())
 	}
 }
-func (l *memoryLink) Name() string           { return "" }
-func (l *memoryLink) Stats() pppbridge.Stats { return pppbridge.Stats{} }
+func (l *memoryLink) Name() string         { return "" }
+func (l *memoryLink) Stats() circuit.Stats { return circuit.Stats{} }
 
 // carrier is a transport whose data messages reach the other node too.
 type carrier struct {
 	wire
 	mu     sync.Mutex
-	burst  *pppbridge.Burst
+	burst  *circuit.Burst
 	packet []byte
 	to     netip.AddrPort
 }
 
-func (c *carrier) room(_ *pppbridge.Burst, path *Path, n int) []byte {
+func (c *carrier) room(_ *circuit.Burst, path *Path, n int) []byte {
 	c.packet, c.to = make([]byte, n), path.Peer
 	return c.packet
 }
 
 // carry sends one frame. It is one goroutine at a time that makes data messages,
 // and one that the other end dispatches them on.
-func (c *carrier) carry(frames pppbridge.Frames, frame []byte) {
+func (c *carrier) carry(frames circuit.Frames, frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	copy(frames.Room(c.burst, len(frame)), frame)
@@ -154,7 +155,7 @@ func TestManyBuiltinSessions(t *testing.T) {
 			defer mu.Unlock()
 			addr := next
 			next = next.Next()
-			return &CallSpec{Profile: "test", Bridge: pppbridge.Spec{Kind: pppbridge.Builtin, Endpoint: lnsConfig,
+			return &CallSpec{Profile: "test", Bridge: pppbridge.Spec{Kind: circuit.Builtin, Endpoint: lnsConfig,
 				Access: password{}, LocalIP: netip.MustParseAddr("10.0.0.1"), RemoteIP: addr}}
 		}
 		for range tunnels {
@@ -164,7 +165,7 @@ func TestManyBuiltinSessions(t *testing.T) {
 		for range perTunnel {
 			for i := range tunnels {
 				lac.role.tunnel(i).PlaceCall(incoming(), &CallSpec{Profile: "test",
-					Bridge: pppbridge.Spec{Kind: pppbridge.Builtin, Endpoint: lacConfig}})
+					Bridge: pppbridge.Spec{Kind: circuit.Builtin, Endpoint: lacConfig}})
 			}
 			time.Sleep(10 * time.Millisecond) // 10,000 calls a second
 		}
@@ -192,7 +193,7 @@ func TestManyBuiltinSessions(t *testing.T) {
 
 // useBuiltin gives a node bridges of the built-in endpoint.
 func useBuiltin(d *node) *builtinBridges {
-	c := &carrier{wire: wire{net: d.wire.net, local: d.addr}, burst: pppbridge.NewBurst(&d.sent)}
+	c := &carrier{wire: wire{net: d.wire.net, local: d.addr}, burst: circuit.NewBurst(&d.sent)}
 	f := &builtinBridges{carrier: c}
 	d.Engine.bridges = f
 	d.port.via = c

@@ -6,7 +6,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -59,11 +59,11 @@ type Call struct {
 	cause   tunnel.Cause
 	refusal string // why we refused it, for the log
 	data    *dataSession
-	bridge  pppbridge.Bridge
+	bridge  circuit.Bridge
 	link    *link
-	early   [][]byte        // LCP frames that came before the bridge was there
-	exit    *pppbridge.Exit // of the bridge
-	ending  *tunnel.Cause   // the CDN that is to follow the end of PPP
+	early   [][]byte      // LCP frames that came before the bridge was there
+	exit    *circuit.Exit // of the bridge
+	ending  *tunnel.Cause // the CDN that is to follow the end of PPP
 }
 
 // Tunnel is the tunnel that the call belongs to.
@@ -77,7 +77,7 @@ func (c *Call) Spec() *CallSpec { return c.spec }
 
 // Bridge is what the call's PPP frames go to; nil before Session.Established and
 // after the bridge's end. For a Session's and a Handler's methods.
-func (c *Call) Bridge() pppbridge.Bridge { return c.bridge }
+func (c *Call) Bridge() circuit.Bridge { return c.bridge }
 
 // Log is the call's log entry, with its fields.
 func (c *Call) Log() *logrus.Entry { return c.log }
@@ -215,7 +215,7 @@ func (c *Call) logDown() {
 }
 
 // bridgeEnded is told once for each bridge that was started, on the shard.
-func (c *Call) bridgeEnded(exit pppbridge.Exit) {
+func (c *Call) bridgeEnded(exit circuit.Exit) {
 	t := c.tunnel
 	c.bridge, c.exit = nil, &exit
 	t.bridges--

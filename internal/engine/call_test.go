@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -163,7 +163,7 @@ func TestBridgeExitTellsThePeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, lac, lns := pair(t)
 		oneCall(t, lac, lns)
-		lns.bridges.list()[0].exit(pppbridge.Exit{
+		lns.bridges.list()[0].exit(circuit.Exit{
 			Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative, Message: "PPP authentication failed"},
 			PPP:    &l2tp.PPPDisconnect{Code: l2tp.DisconnectAuthFailed, Protocol: 0xc223, Direction: l2tp.DirectionPeer},
 		})
@@ -184,7 +184,7 @@ func TestBridgeExitTellsThePeer(t *testing.T) {
 // bridge has ended, whichever of the bridge, the peer, the tunnel and the
 // operator is first.
 func TestEveryOrderOfTheEnd(t *testing.T) {
-	exit := func(_ *Call, b *fakeBridge) { b.exit(pppbridge.Exit{}) }
+	exit := func(_ *Call, b *fakeBridge) { b.exit(circuit.Exit{}) }
 	cdn := func(c *Call, _ *fakeBridge) { c.Close(tunnel.Cause{}) }
 	stop := func(c *Call, _ *fakeBridge) { c.tunnel.Stop(tunnel.Cause{}) }
 	for name, steps := range map[string][]func(*Call, *fakeBridge){
@@ -316,13 +316,13 @@ func TestKeeper(t *testing.T) {
 		}
 		lac.do(func(*shard) { lns.do(func(*shard) { refuse = false }) })
 		time.Sleep(20 * time.Second) // up at 35 s, for longer than the longest pause
-		lac.bridges.list()[0].exit(pppbridge.Exit{})
+		lac.bridges.list()[0].exit(circuit.Exit{})
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if got := times(start, n.sentBy(lacAddr, l2tp.TypeICRQ))[6:]; len(got) != 2 || got[0] != 35 || got[1] < 55 || got[1] > 55.1 {
 			t.Errorf("ICRQ at %v, want 35 and 55", got)
 		}
-		lac.bridges.list()[1].exit(pppbridge.Exit{})
+		lac.bridges.list()[1].exit(circuit.Exit{})
 		synctest.Wait()
 		lac.role.tunnel(0).Stop(tunnel.Cause{})
 		placed := lac.role.got().given

@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/rand"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/pppbridge"
 	"adit/proto/ppp"
@@ -54,7 +55,7 @@ func (p *Planes) CallSpec(name string, profile *config.Profile, options []string
 		return spec
 	}
 	// The kernel's L2TP is not known to take compressed fields.
-	e := p.endpoint(profile, end, choice.Kind == pppbridge.Builtin)
+	e := p.endpoint(profile, end, choice.Kind == circuit.Builtin)
 	b.Endpoint, b.Grant = &e.config, &e.grant
 	b.Interface, b.ClampMSS = profile.Builtin.Interface, profile.Builtin.ClampMSS
 	b.MRU = profile.Builtin.MRU

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
-	"adit/pppbridge"
 	"adit/proto/ppp"
 )
 
@@ -40,7 +40,7 @@ func TestCallSpecBuiltinLNS(t *testing.T) {
 	profile := builtinProfile()
 	spec := new(Planes).CallSpec("name", profile, []string{"mtu"}, End{LNS: true, Name: "lns"})
 	b := spec.Bridge
-	if b.Kind != pppbridge.Builtin || len(b.Options) != 0 || b.Interface != "sub%d" || !b.ClampMSS ||
+	if b.Kind != circuit.Builtin || len(b.Options) != 0 || b.Interface != "sub%d" || !b.ClampMSS ||
 		b.MTU != 1492 || b.MRU != 1492 || b.LocalIP != profile.LocalAddress {
 		t.Errorf("spec is %+v", b)
 	}
@@ -110,7 +110,7 @@ func TestCallSpecPPPD(t *testing.T) {
 	profile := builtinProfile()
 	profile.PPP, profile.PPPDOptionsFile, profile.PPPDDebug = config.PPPPPPD, "/o", true
 	b := new(Planes).CallSpec("name", profile, []string{"noauth"}, End{LNS: true, Name: "lns"}).Bridge
-	if b.Kind != pppbridge.PPPDAsync || b.Endpoint != nil || b.Grant != nil || b.Interface != "" ||
+	if b.Kind != circuit.PPPDAsync || b.Endpoint != nil || b.Grant != nil || b.Interface != "" ||
 		cmp.Diff([]string{"debug", "noauth"}, b.Options) != "" || b.OptionsFile != "/o" || !b.Debug || b.MTU != 0 || b.MRU != 0 {
 		t.Errorf("spec is %+v", b)
 	}

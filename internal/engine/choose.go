@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/kernel"
 	"adit/pppbridge"
@@ -26,8 +27,8 @@ type Planes struct {
 func ProbePlanes(pppdPath string) *Planes {
 	return &Planes{
 		kernel:    kernel.Probe(),
-		pppd:      pppbridge.CheckPPPD(pppdPath, pppbridge.PPPDAsync),
-		pppdPPPoX: pppbridge.CheckPPPD(pppdPath, pppbridge.PPPDKernel),
+		pppd:      pppbridge.CheckPPPD(pppdPath, circuit.PPPDAsync),
+		pppdPPPoX: pppbridge.CheckPPPD(pppdPath, circuit.PPPDKernel),
 		ppp:       kernel.ProbePPP(),
 		tun:       sync.OnceValue(probeTUN),
 	}
@@ -46,29 +47,29 @@ func probeTUN() error {
 
 // Choice is what was chosen for a profile, and why.
 type Choice struct {
-	Kind   pppbridge.Kind
+	Kind   circuit.Kind
 	Reason string // a sentence
 	// Userspace stands in for a Kind of the kernel plane where the kernel cannot
 	// serve a tunnel; nil: nothing may.
-	Userspace *pppbridge.Kind
+	Userspace *circuit.Kind
 }
 
 // Builtin says whether our own endpoint speaks PPP.
 func (c Choice) Builtin() bool {
-	return c.Kind == pppbridge.Builtin || c.Kind == pppbridge.BuiltinKernel
+	return c.Kind == circuit.Builtin || c.Kind == circuit.BuiltinKernel
 }
 
 // TUN says whether sessions may need the TUN that they share.
 func (c Choice) TUN(profile *config.Profile) bool {
 	return profile.Builtin.Interface == "" &&
-		(c.Kind == pppbridge.Builtin || c.Userspace != nil && *c.Userspace == pppbridge.Builtin)
+		(c.Kind == circuit.Builtin || c.Userspace != nil && *c.Userspace == circuit.Builtin)
 }
 
 // Choose decides who speaks PPP and who moves the data for a profile, or says
 // what is missing.
 func (p *Planes) Choose(profile *config.Profile) (Choice, error) {
 	if profile.PPP == config.PPPDiscard {
-		return Choice{Kind: pppbridge.Discard, Reason: "the profile throws frames away"}, nil
+		return Choice{Kind: circuit.Discard, Reason: "the profile throws frames away"}, nil
 	}
 	var choice Choice
 	var err error
@@ -119,18 +120,18 @@ func (p *Planes) kernelPlane(profile *config.Profile) (Choice, error) {
 		return Choice{}, p.kernel
 	}
 	return speaker(profile.PPP,
-		candidate{pppbridge.PPPDKernel, func() error { return p.pppdPPPoX }},
-		candidate{pppbridge.BuiltinKernel, func() error { return p.ppp }})
+		candidate{circuit.PPPDKernel, func() error { return p.pppdPPPoX }},
+		candidate{circuit.BuiltinKernel, func() error { return p.ppp }})
 }
 
 func (p *Planes) userspacePlane(profile *config.Profile) (Choice, error) {
-	pty := pppbridge.PPPDAsync
+	pty := circuit.PPPDAsync
 	if profile.PTY == config.PTYSync {
-		pty = pppbridge.PPPDSync
+		pty = circuit.PPPDSync
 	}
 	return speaker(profile.PPP,
 		candidate{pty, func() error { return p.pppd }},
-		candidate{pppbridge.Builtin, p.probedTUN})
+		candidate{circuit.Builtin, p.probedTUN})
 }
 
 func (p *Planes) probedTUN() error {
@@ -142,7 +143,7 @@ func (p *Planes) probedTUN() error {
 
 // candidate is who might speak PPP on a plane.
 type candidate struct {
-	kind   pppbridge.Kind
+	kind   circuit.Kind
 	usable func() error
 }
 

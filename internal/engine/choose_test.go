@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
-	"adit/pppbridge"
 )
 
 // TestChoose goes through every profile on every machine: 4 speakers, 3 planes,
@@ -59,24 +59,24 @@ func (m machine) planes() *Planes {
 
 // possible lists the kinds that the machine and the profile allow, best first:
 // the kernel before userspace, and on each plane pppd before builtin.
-func (m machine) possible(p *config.Profile) []pppbridge.Kind {
-	var all []pppbridge.Kind
-	add := func(has bool, ppp config.PPP, plane config.DataPlane, k pppbridge.Kind) {
+func (m machine) possible(p *config.Profile) []circuit.Kind {
+	var all []circuit.Kind
+	add := func(has bool, ppp config.PPP, plane config.DataPlane, k circuit.Kind) {
 		if has && (p.PPP == config.PPPAuto || p.PPP == ppp) && (p.DataPlane == config.DataPlaneAuto || p.DataPlane == plane) {
 			all = append(all, k)
 		}
 	}
-	add(m.l2tp && m.plugin, config.PPPPPPD, config.DataPlaneKernel, pppbridge.PPPDKernel)
-	add(m.l2tp && m.devPPP, config.PPPBuiltin, config.DataPlaneKernel, pppbridge.BuiltinKernel)
-	add(m.pppd, config.PPPPPPD, config.DataPlaneUserspace, pppbridge.PPPDAsync)
-	add(m.tun, config.PPPBuiltin, config.DataPlaneUserspace, pppbridge.Builtin)
+	add(m.l2tp && m.plugin, config.PPPPPPD, config.DataPlaneKernel, circuit.PPPDKernel)
+	add(m.l2tp && m.devPPP, config.PPPBuiltin, config.DataPlaneKernel, circuit.BuiltinKernel)
+	add(m.pppd, config.PPPPPPD, config.DataPlaneUserspace, circuit.PPPDAsync)
+	add(m.tun, config.PPPBuiltin, config.DataPlaneUserspace, circuit.Builtin)
 	return all
 }
 
 func checkChoice(t *testing.T, m machine, p *config.Profile) {
 	choice, err := m.planes().Choose(p)
 	if p.PPP == config.PPPDiscard {
-		if err != nil || choice.Kind != pppbridge.Discard || choice.Userspace != nil {
+		if err != nil || choice.Kind != circuit.Discard || choice.Userspace != nil {
 			t.Errorf("%+v, %v", choice, err)
 		}
 		return
@@ -91,10 +91,10 @@ func checkChoice(t *testing.T, m machine, p *config.Profile) {
 	if err != nil || choice.Kind != possible[0] || choice.Reason == "" {
 		t.Fatalf("chose %+v (%v), want %v", choice, err, possible[0])
 	}
-	var standIn *pppbridge.Kind
+	var standIn *circuit.Kind
 	if p.DataPlane == config.DataPlaneAuto && choice.Kind.KernelPlane() {
 		for _, k := range possible[1:] {
-			if !k.KernelPlane() && (k == pppbridge.Builtin) == choice.Builtin() {
+			if !k.KernelPlane() && (k == circuit.Builtin) == choice.Builtin() {
 				standIn = &k
 			}
 		}
@@ -105,7 +105,7 @@ func checkChoice(t *testing.T, m machine, p *config.Profile) {
 	if got := m.planes().Kernel(p); got != choice.Kind.KernelPlane() {
 		t.Errorf("Kernel says %v of %v", got, choice.Kind)
 	}
-	needed := choice.Kind == pppbridge.Builtin || standIn != nil && *standIn == pppbridge.Builtin
+	needed := choice.Kind == circuit.Builtin || standIn != nil && *standIn == circuit.Builtin
 	if choice.TUN(p) != needed {
 		t.Errorf("%v needs the shared TUN: %v", choice.Kind, choice.TUN(p))
 	}
@@ -142,7 +142,7 @@ func TestChooseSaysWhy(t *testing.T) {
 
 func TestChooseSync(t *testing.T) {
 	p := &config.Profile{Name: "p", PTY: config.PTYSync, DataPlane: config.DataPlaneUserspace}
-	if c, err := new(Planes).Choose(p); err != nil || c.Kind != pppbridge.PPPDSync {
+	if c, err := new(Planes).Choose(p); err != nil || c.Kind != circuit.PPPDSync {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/loop"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
@@ -18,19 +19,19 @@ type dataSession struct {
 	peerTunnel uint16
 	peerID     uint16
 	sequence   *sequence.Session
-	bridge     pppbridge.Bridge
+	bridge     circuit.Bridge
 	counters   *counters
 	required   bool // sequence numbers, both ways
 	kernel     bool // the kernel moves the data
 
 	deadline loop.Deadline[*dataSession]
 
-	rx, tx pppbridge.Traffic
+	rx, tx circuit.Traffic
 }
 
 // receive takes a data message from the peer, with its Ns if it is numbered. It runs in the reader, whose burst
 // b is, and neither allocates nor locks nor logs.
-func (d *dataSession) receive(b *pppbridge.Burst, now time.Time, numbered bool, ns uint16, frame []byte) {
+func (d *dataSession) receive(b *circuit.Burst, now time.Time, numbered bool, ns uint16, frame []byte) {
 	if d.kernel {
 		d.counters.inc(DropKernelPlane)
 		return
@@ -47,7 +48,7 @@ func (d *dataSession) receive(b *pppbridge.Burst, now time.Time, numbered bool, 
 
 // release passes on the frames that need wait no longer. The next Pop takes the
 // memory of a frame back, so each is flushed by itself.
-func (d *dataSession) release(b *pppbridge.Burst, now time.Time) {
+func (d *dataSession) release(b *circuit.Burst, now time.Time) {
 	r := &d.sequence.Receiver
 	for {
 		frame, ok := r.Pop()
@@ -60,7 +61,7 @@ func (d *dataSession) release(b *pppbridge.Burst, now time.Time) {
 }
 
 // Room makes a data message to the peer. It is pppbridge.Frames.
-func (d *dataSession) Room(b *pppbridge.Burst, n int) []byte {
+func (d *dataSession) Room(b *circuit.Burst, n int) []byte {
 	if n > pppbridge.MaxFrame {
 		d.counters.inc(DropTooLong)
 		return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/sequence"
@@ -28,13 +29,13 @@ const (
 	peerTunnel, peerSession = 0x9abc, 0xdef0
 )
 
-func newDataNode(t testing.TB, cfg sequence.Config, kind pppbridge.Kind) *dataNode {
+func newDataNode(t testing.TB, cfg sequence.Config, kind circuit.Kind) *dataNode {
 	t.Helper()
 	e, err := newEngine(Options{Limits: lavish, Rand: newChance(1)})
 	must(t, err)
 	w := &wire{net: newNetwork(), local: lnsAddr}
 	d := &dataNode{Engine: e, wire: w, bridge: &fakeBridge{kind: kind, keep: true}}
-	d.port = &port{engine: e, via: w, local: lnsAddr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
+	d.port = &port{engine: e, via: w, local: lnsAddr, holding: &holding{burst: circuit.NewBurst(&e.sent)}}
 	d.slot = &tunnelSlot{owner: e.shards[0]}
 	d.slot.path.Store(&Path{via: w, Local: lnsAddr, Peer: lacAddr})
 	if !e.table.claim(ourTunnel, d.slot) {
@@ -92,13 +93,13 @@ func TestDataDrops(t *testing.T) {
 		{"L2TPv3", []byte{0x00, 3, 0, 0, 0, 0, 0, 0}, lacAddr, DropVersion},
 		{"control message of no tunnel", []byte{0xc8, 2, 0, 12, 0, 9, 0, 0, 0, 0, 0, 0}, lacAddr, DropUnknownTunnel},
 	} {
-		d := newDataNode(t, sequence.Config{}, pppbridge.PPPDAsync)
+		d := newDataNode(t, sequence.Config{}, circuit.PPPDAsync)
 		d.port.dispatch(now, test.packet, test.from, lnsAddr.Addr())
 		if got := d.counters[test.want].Load(); got != 1 || d.bridge.count != 0 {
 			t.Errorf("%s: %v is %d, %d frames were delivered", test.name, test.want, got, d.bridge.count)
 		}
 	}
-	d := newDataNode(t, sequence.Config{}, pppbridge.PPPDKernel)
+	d := newDataNode(t, sequence.Config{}, circuit.PPPDKernel)
 	d.in(now, -1, "x")
 	if got := d.counters[DropKernelPlane].Load(); got != 1 || d.bridge.count != 0 {
 		t.Errorf("kernel plane: %v is %d", DropKernelPlane, got)
@@ -114,7 +115,7 @@ func TestDataDrops(t *testing.T) {
 // several sessions, with and without numbers, and control messages; each goes
 // where it would have gone alone.
 func TestMergedDatagramsAreTakenApart(t *testing.T) {
-	d := newDataNode(t, sequence.Config{}, pppbridge.PPPDAsync)
+	d := newDataNode(t, sequence.Config{}, circuit.PPPDAsync)
 	const otherSession = ourSession + 1
 	other := &fakeBridge{keep: true}
 	second := &dataSession{
@@ -165,7 +166,7 @@ func (d *dataNode) send(frame []byte) { copy(d.session.Room(d.port.holding.burst
 
 // TestSentFrames compares with RFC 2661 section 3.1's header, written by hand.
 func TestSentFrames(t *testing.T) {
-	d := newDataNode(t, sequence.Config{LNS: true}, pppbridge.PPPDAsync)
+	d := newDataNode(t, sequence.Config{LNS: true}, circuit.PPPDAsync)
 	buf := []byte{0xff, 0x03, 0xc0, 0x21}
 	d.send(buf)
 	d.session.sequence.Sender.SetActive(true)
@@ -190,7 +191,7 @@ func TestSentFrames(t *testing.T) {
 }
 
 func TestReorderReleasedByTheReadersTick(t *testing.T) {
-	d := newDataNode(t, sequence.Config{LNS: true, Send: true, ReorderTimeout: 100 * time.Millisecond}, pppbridge.PPPDAsync)
+	d := newDataNode(t, sequence.Config{LNS: true, Send: true, ReorderTimeout: 100 * time.Millisecond}, circuit.PPPDAsync)
 	now := time.Now()
 	d.in(now, 0, "a")
 	d.in(now, 2, "c")
@@ -223,7 +224,7 @@ func TestReorderReleasedByTheReadersTick(t *testing.T) {
 // TestHeldFrameSurvivesTheReadersBuffer: the batch's memory is used again while
 // a frame waits.
 func TestHeldFrameSurvivesTheReadersBuffer(t *testing.T) {
-	d := newDataNode(t, sequence.Config{LNS: true, Send: true, ReorderTimeout: time.Second}, pppbridge.PPPDAsync)
+	d := newDataNode(t, sequence.Config{LNS: true, Send: true, ReorderTimeout: time.Second}, circuit.PPPDAsync)
 	now := time.Now()
 	buf := make([]byte, 0, 64)
 	for _, f := range []struct {
@@ -244,7 +245,7 @@ func TestHeldFrameSurvivesTheReadersBuffer(t *testing.T) {
 // RFC 2661 section 4.4.4: "If this AVP is present, sequence numbers MUST be
 // present at all times."
 func TestRequiredSequencing(t *testing.T) {
-	d := newDataNode(t, sequence.Config{Required: true}, pppbridge.PPPDAsync)
+	d := newDataNode(t, sequence.Config{Required: true}, circuit.PPPDAsync)
 	now := time.Now()
 	d.in(now, -1, "unnumbered")
 	d.in(now, 0, "numbered")
@@ -266,11 +267,11 @@ type silent struct {
 	buf [2048]byte
 }
 
-func (s *silent) room(_ *pppbridge.Burst, _ *Path, n int) []byte { return s.buf[:n] }
+func (s *silent) room(_ *circuit.Burst, _ *Path, n int) []byte { return s.buf[:n] }
 
 // quietNode is a dataNode whose ends keep nothing, for counting allocations.
 func quietNode(t testing.TB, sequenced bool) *dataNode {
-	d := newDataNode(t, sequence.Config{LNS: true, Send: sequenced, ReorderTimeout: time.Millisecond}, pppbridge.PPPDAsync)
+	d := newDataNode(t, sequence.Config{LNS: true, Send: sequenced, ReorderTimeout: time.Millisecond}, circuit.PPPDAsync)
 	d.bridge.keep = false
 	s := &silent{}
 	d.port.via = s

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 )
 
@@ -18,7 +19,7 @@ const lcp = "\xff\x03\xc0\x21"
 func TestEarlyFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, lac, lns := pair(t)
-		lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Builtin}} }
+		lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Builtin}} }
 		lns.role.onCall = func(c *Call) {
 			to := func(session uint16, text string) {
 				lns.port.dispatch(time.Now(), frame(c.tunnel.id, session, -1, text), lacAddr, lnsAddr.Addr())

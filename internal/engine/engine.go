@@ -16,6 +16,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/internal/sparing"
 	"adit/pppbridge"
@@ -87,7 +88,7 @@ var (
 
 // bridges is what the engine needs of a pppbridge.Factory.
 type bridges interface {
-	Open(spec pppbridge.Spec, frames pppbridge.Frames, onExit func(pppbridge.Exit)) (pppbridge.Bridge, error)
+	Open(spec pppbridge.Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error)
 	OpenTUN(cfg pppbridge.TUNConfig) error
 	TUN() (name string, queues int, fewer error)
 	PlaneCounts() *pppbridge.PlaneCounts
@@ -107,7 +108,7 @@ func New(opt Options) (*Engine, error) {
 		return nil, err
 	}
 	e.opt.PPPD.Poller = e.bridging
-	e.opt.PPPD.Burst = pppbridge.NewBurst(&e.sent)
+	e.opt.PPPD.Burst = circuit.NewBurst(&e.sent)
 	e.bridges = pppbridge.NewFactory(e.opt.PPPD)
 	e.wg.Go(func() { e.serve("bridges", e.bridging) })
 	for _, r := range e.readers {

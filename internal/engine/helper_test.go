@@ -13,7 +13,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -78,7 +78,7 @@ func newNode(t testing.TB, n *network, addr netip.AddrPort, change func(*Options
 	d := &node{Engine: e, role: r, bridges: &fakeBridges{}, addr: addr, wire: &wire{net: n, local: addr}}
 	d.via = d.wire
 	e.bridges = d.bridges
-	d.port = &port{engine: e, via: d.wire, local: addr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
+	d.port = &port{engine: e, via: d.wire, local: addr, holding: &holding{burst: circuit.NewBurst(&e.sent)}}
 	d.port.accepting.Store(true)
 	n.mu.Lock()
 	n.ports[addr] = d.port

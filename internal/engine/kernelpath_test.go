@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 )
 
@@ -57,12 +58,12 @@ func TestOneTunnelOfAPathHasTheKernel(t *testing.T) {
 // by userspace if the profile leaves the choice, and are refused if not. These
 // tunnels have no socket that the kernel could take.
 func TestUserspaceStandsIn(t *testing.T) {
-	discard := pppbridge.Discard
-	for _, userspace := range []*pppbridge.Kind{&discard, nil} {
+	discard := circuit.Discard
+	for _, userspace := range []*circuit.Kind{&discard, nil} {
 		synctest.Test(t, func(t *testing.T) {
 			_, lac, lns := pair(t)
 			lns.role.callSpec = func() *CallSpec {
-				return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.PPPDKernel}, Userspace: userspace}
+				return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.PPPDKernel}, Userspace: userspace}
 			}
 			lac.dial(t, lnsAddr, nil)
 			lac.role.tunnel(0).PlaceCall(incoming(), lac.role.newCallSpec())

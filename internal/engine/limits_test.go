@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -162,7 +162,7 @@ func TestAllIsGivenBack(t *testing.T) {
 				open[rng.IntN(len(open))].Stop(tunnel.Cause{})
 			case i%7 == 0:
 				if all := lns.bridges.list(); len(all) > 0 {
-					all[len(all)-1].exit(pppbridge.Exit{})
+					all[len(all)-1].exit(circuit.Exit{})
 				}
 			default:
 				open[rng.IntN(len(open))].PlaceCall(incoming(), lac.role.newCallSpec())
@@ -295,7 +295,7 @@ func TestFullInboxIsCounted(t *testing.T) {
 	n := newNetwork()
 	e, err := newEngine(Options{Limits: lavish, Rand: newChance(1)}) // not started: nobody empties
 	must(t, err)
-	p := &port{engine: e, via: &wire{net: n}, local: lnsAddr, holding: &holding{burst: pppbridge.NewBurst(&e.sent)}}
+	p := &port{engine: e, via: &wire{net: n}, local: lnsAddr, holding: &holding{burst: circuit.NewBurst(&e.sent)}}
 	p.accepting.Store(true)
 	packet := l2tp.AppendControl(nil, 0, 0, 0, 0, []byte{0x80, 8, 0, 0, 0, 0, 0, 1})
 	for range newcomerSize + 5 {

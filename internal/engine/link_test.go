@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
@@ -58,11 +59,11 @@ func (f *fakeStepper) Deadline() time.Time { return f.at }
 // Terminate ends a second later, when the peer has answered.
 func (f *fakeStepper) Terminate(now time.Time, reason string) {
 	f.note(now, "terminate: %s", reason)
-	time.AfterFunc(time.Second, func() { f.exit(pppbridge.Exit{Text: reason, PPP: &l2tp.PPPDisconnect{Code: 3}}) })
+	time.AfterFunc(time.Second, func() { f.exit(circuit.Exit{Text: reason, PPP: &l2tp.PPPDisconnect{Code: 3}}) })
 }
 
 // Deliver hands the frame to the owner, as the reader's goroutine does.
-func (f *fakeStepper) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
+func (f *fakeStepper) Deliver(_ *circuit.Burst, _ time.Time, frame []byte) {
 	f.spec.Owner.Control(frame)
 }
 
@@ -70,7 +71,7 @@ func (f *fakeStepper) Deliver(_ *pppbridge.Burst, _ time.Time, frame []byte) {
 func oneStepper(t *testing.T) (lac, lns *node, c *Call, f *fakeStepper) {
 	t.Helper()
 	_, lac, lns = pair(t)
-	lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Builtin}} }
+	lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Builtin}} }
 	c = oneCall(t, lac, lns)
 	return lac, lns, c, lns.bridges.list()[0].stepper
 }
@@ -93,7 +94,7 @@ func TestLinkIsStepped(t *testing.T) {
 		to("last")
 		synctest.Wait()
 		owner := f.spec.Owner
-		f.exit(pppbridge.Exit{Text: "over"})
+		f.exit(circuit.Exit{Text: "over"})
 		synctest.Wait()
 		owner.Control([]byte("too late"))
 		time.Sleep(time.Minute)
@@ -157,7 +158,7 @@ func TestLACLetsTheLNSSpeakFirst(t *testing.T) {
 				_, lac, lns := pair(t)
 				lac.dial(t, lnsAddr, nil)
 				start := time.Now()
-				c := lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Builtin}})
+				c := lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Builtin}})
 				synctest.Wait()
 				f := lac.bridges.list()[0].stepper
 				after := politeness
@@ -219,7 +220,7 @@ func TestPPPDEndsBeforeTheCall(t *testing.T) {
 		lac.bridges.delay = 3 * time.Second
 		lac.dial(t, lnsAddr, nil)
 		spec := lac.role.newCallSpec()
-		spec.Bridge.Kind = pppbridge.PPPDAsync
+		spec.Bridge.Kind = circuit.PPPDAsync
 		call := lac.role.tunnel(0).PlaceCall(incoming(), spec)
 		synctest.Wait()
 		call.Close(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative, Message: "by the operator"}})
@@ -243,7 +244,7 @@ func TestSLITellsWhatLCPAgreedOn(t *testing.T) {
 	for _, framing := range []l2tp.FramingType{l2tp.FramingAsync, l2tp.FramingSync} {
 		synctest.Test(t, func(t *testing.T) {
 			n, lac, lns := pair(t)
-			lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Builtin}} }
+			lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Builtin}} }
 			lac.dial(t, lnsAddr, nil)
 			call := incoming()
 			call.FramingType = framing

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -398,4 +398,4 @@ func dataTo(c *Call, ns uint16, sequenced bool, frame string) []byte {
 	return buf
 }
 
-var _ pppbridge.Bridge = (*fakeBridge)(nil)
+var _ circuit.Bridge = (*fakeBridge)(nil)

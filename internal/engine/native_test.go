@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/internal/need"
 	"adit/pppbridge"
@@ -32,7 +33,7 @@ func newRealNode(t testing.TB, host string) *realNode {
 	d := &realNode{role: newRole(t), events: make(chan string, 1<<16)}
 	d.role.quiet = true
 	d.role.tunnelSpec = testTunnelSpec(host, d.role)
-	d.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: pppbridge.Discard}} }
+	d.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Discard}} }
 	d.role.onUp = func(*Tunnel) { d.events <- "up" }
 	d.role.onTunnel = func(*Tunnel, tunnel.Cause) { d.events <- "down" }
 	d.role.onCallUp = func(*Call) { d.events <- "call up" }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
 )
 
@@ -115,7 +115,7 @@ type wire struct {
 
 func (w *wire) send(packet []byte, path *Path) error { return w.net.send(w.local, path.Peer, packet) }
 func (w *wire) prepare(*Path)                        {}
-func (w *wire) room(_ *pppbridge.Burst, _ *Path, n int) []byte {
+func (w *wire) room(_ *circuit.Burst, _ *Path, n int) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	packet := make([]byte, n)

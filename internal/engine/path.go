@@ -3,8 +3,8 @@ package engine
 import (
 	"net/netip"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
-	"adit/pppbridge"
 )
 
 // transport puts packets on the wire. It never blocks: what the kernel does not
@@ -14,7 +14,7 @@ type transport interface {
 	send(packet []byte, path *Path) error
 	// room is where a data message of n octets to the peer is written, in the
 	// burst of the calling goroutine; nil: it cannot go, which is counted.
-	room(b *pppbridge.Burst, path *Path, n int) []byte
+	room(b *circuit.Burst, path *Path, n int) []byte
 	// prepare fills in what room needs of a path; the shard calls it, once for
 	// each path that a tunnel takes.
 	prepare(path *Path)

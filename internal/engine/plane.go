@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/pppbridge"
 	"adit/proto/sequence"
@@ -100,7 +101,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 	d.deadline.Owner = d
 	l := newLink(t.shard, c)
 	spec.Owner = l
-	bridge, err := e.bridges.Open(spec, d, func(exit pppbridge.Exit) {
+	bridge, err := e.bridges.Open(spec, d, func(exit circuit.Exit) {
 		t.shard.post(func() {
 			l.end()
 			c.bridgeEnded(exit)

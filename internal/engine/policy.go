@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
@@ -69,7 +70,7 @@ type CallSpec struct {
 	Bridge pppbridge.Spec
 	// Userspace is what serves the call where Bridge.Kind is of the kernel plane
 	// and the kernel cannot serve the tunnel; nil: the call is refused then.
-	Userspace *pppbridge.Kind
+	Userspace *circuit.Kind
 	// Session is told what becomes of the call; nil: nobody is.
 	Session Session
 	// Sequencing of data messages, RFC 2661 section 5.4.
@@ -87,7 +88,7 @@ type Session interface {
 	// Ended comes exactly once for each CallSpec that was given to Accept or
 	// PlaceCall, when nothing of the call is left, so that its addresses may be
 	// given to another. exit is nil if there was no bridge. Any goroutine.
-	Ended(cause tunnel.Cause, exit *pppbridge.Exit)
+	Ended(cause tunnel.Cause, exit *circuit.Exit)
 }
 
 // Limits bound what the engine holds. Zero means none is allowed, so fill in
@@ -97,7 +98,7 @@ type Limits struct {
 }
 
 // ended tells the Session, once.
-func (s *CallSpec) ended(cause tunnel.Cause, exit *pppbridge.Exit) {
+func (s *CallSpec) ended(cause tunnel.Cause, exit *circuit.Exit) {
 	if s.Session != nil {
 		s.Session.Ended(cause, exit)
 		s.Session = nil

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/internal/loop"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 )
 
@@ -154,7 +154,7 @@ func (e *Engine) newcomerShard(packet []byte, peer netip.AddrPort) *shard {
 // has gathered of the others.
 type holding struct {
 	queue loop.Deadlines[*dataSession]
-	burst *pppbridge.Burst
+	burst *circuit.Burst
 
 	// Of the merged message at hand: the session of the last datagram, if its
 	// header was of the plain kind, this header, and how many more had the same.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/tunnel"
 )
 
@@ -97,7 +97,7 @@ type countingSession role
 
 func (*countingSession) Established(*Call) {}
 
-func (s *countingSession) Ended(tunnel.Cause, *pppbridge.Exit) {
+func (s *countingSession) Ended(tunnel.Cause, *circuit.Exit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.released++

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"adit/pppbridge"
+	"adit/internal/circuit"
 	"adit/proto/sequence"
 	"adit/proto/tunnel"
 )
@@ -34,11 +34,11 @@ type CallInfo struct {
 	State            CallState
 	Since            time.Time
 	Params           tunnel.Call
-	Kind             pppbridge.Kind
+	Kind             circuit.Kind
 	Served           bool // it has a bridge, so Bridge and Stats mean something
-	Bridge           pppbridge.Info
+	Bridge           circuit.Info
 	Session          Session // of its CallSpec; nil: none
-	Stats            pppbridge.Stats
+	Stats            circuit.Stats
 	Rx, Tx           Traffic
 	SendSequence     bool
 	SequenceRequired bool

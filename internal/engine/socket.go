@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/kernel"
-	"adit/pppbridge"
 )
 
 // reader is a goroutine that reads sockets, and the sessions whose reorder
@@ -24,7 +24,7 @@ func newReader(counts *kernel.SendCounts) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{poller: p, batch: kernel.NewRecvBatch(batchSize)}
-	r.holding.burst = pppbridge.NewBurst(counts)
+	r.holding.burst = circuit.NewBurst(counts)
 	p.AddTimed(&r.holding)
 	return r, nil
 }
@@ -110,7 +110,7 @@ func (s *socket) send(packet []byte, path *Path) error {
 }
 
 // room is transport.
-func (s *socket) room(b *pppbridge.Burst, path *Path, n int) []byte {
+func (s *socket) room(b *circuit.Burst, path *Path, n int) []byte {
 	return b.Out.Room(path.destination, n)
 }
 

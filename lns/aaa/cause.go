@@ -1,8 +1,8 @@
 package aaa
 
 import (
+	"adit/internal/circuit"
 	"adit/lns/subscriber"
-	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -12,7 +12,7 @@ const pppdTimeLimit = 13
 
 // terminateCause says in the words of RFC 2866 section 5.10 why a session ended:
 // what we decided counts first, then how PPP ended, then what the L2TP call said.
-func (s *Session) terminateCause(cause tunnel.Cause, exit *pppbridge.Exit) subscriber.TerminateCause {
+func (s *Session) terminateCause(cause tunnel.Cause, exit *circuit.Exit) subscriber.TerminateCause {
 	switch {
 	case s.reason != nil:
 		return s.reason.cause
@@ -31,7 +31,7 @@ func (s *Session) terminateCause(cause tunnel.Cause, exit *pppbridge.Exit) subsc
 }
 
 // causeOfPPP is for a session whose PPP ended before its call.
-func causeOfPPP(exit *pppbridge.Exit) subscriber.TerminateCause {
+func causeOfPPP(exit *circuit.Exit) subscriber.TerminateCause {
 	switch exit.PPP.Code {
 	case l2tp.DisconnectNormal:
 		switch {

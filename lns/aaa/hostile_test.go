@@ -14,10 +14,10 @@ import (
 	"layeh.com/radius/rfc3162"
 	"layeh.com/radius/rfc6911"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/lns/dhcp"
 	"adit/lns/subscriber"
-	"adit/pppbridge"
 	"adit/proto/ppp"
 	"adit/proto/tunnel"
 )
@@ -253,7 +253,7 @@ func TestSecondAccept(t *testing.T) {
 		if !v.Accept || v.User != "carol of old" || v.Grant.Peer != addr("10.1.1.1") {
 			t.Errorf("%+v", v)
 		}
-		s.Ended(tunnel.Cause{}, &pppbridge.Exit{})
+		s.Ended(tunnel.Cause{}, &circuit.Exit{})
 		r.settle()
 		if stop := r.radius.last().Session; stop.User != "carol of old" || len(stop.Service.Class) != 1 || stop.Service.Class[0][0] != 2 {
 			t.Errorf("%+v", stop)
@@ -314,7 +314,7 @@ func TestTunnelRecords(t *testing.T) {
 		time.Sleep(time.Second)
 		r.up(s, v)
 		time.Sleep(time.Minute)
-		s.Ended(tunnel.Cause{Remote: true}, &pppbridge.Exit{Closed: true, Stats: pppbridge.Stats{BytesIn: 5, FramesIn: 1}})
+		s.Ended(tunnel.Cause{Remote: true}, &circuit.Exit{Closed: true, Stats: circuit.Stats{BytesIn: 5, FramesIn: 1}})
 		r.layer.TunnelDown(7, tunnel.Cause{Err: tunnel.ErrUnreachable})
 		r.layer.TunnelDown(7, tunnel.Cause{})
 		r.settle()

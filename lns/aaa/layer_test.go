@@ -12,9 +12,9 @@ import (
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/lns/subscriber"
-	"adit/pppbridge"
 	"adit/proto/ppp"
 	"adit/proto/tunnel"
 )
@@ -40,10 +40,10 @@ func testSession(t *testing.T) {
 		t.Errorf("%+v", view)
 	}
 	c.mu.Lock()
-	c.stats = pppbridge.Stats{BytesIn: 1 << 33, BytesOut: 5, FramesIn: 3, FramesOut: 4}
+	c.stats = circuit.Stats{BytesIn: 1 << 33, BytesOut: 5, FramesIn: 3, FramesOut: 4}
 	c.mu.Unlock()
 	time.Sleep(10*time.Minute + time.Millisecond)
-	s.Ended(tunnel.Cause{}, &pppbridge.Exit{Stats: c.Stats()})
+	s.Ended(tunnel.Cause{}, &circuit.Exit{Stats: c.Stats()})
 	r.nothingLeft()
 	if got := r.radius.kinds(); !slices.Equal(got, []subscriber.RecordKind{subscriber.RecordStart, subscriber.RecordInterim, subscriber.RecordStop}) {
 		t.Fatalf("%v", got)

@@ -14,6 +14,7 @@ import (
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/lns/coa"
 	"adit/lns/dhcp"
@@ -244,12 +245,12 @@ func (c *modelCall) Close(string) {
 			case <-time.After(after):
 			case <-c.closable:
 			}
-			c.session.Ended(tunnel.Cause{}, &pppbridge.Exit{})
+			c.session.Ended(tunnel.Cause{}, &circuit.Exit{})
 		}()
 	})
 }
 
-func (c *modelCall) Stats() pppbridge.Stats { return pppbridge.Stats{BytesIn: 1} }
+func (c *modelCall) Stats() circuit.Stats { return circuit.Stats{BytesIn: 1} }
 
 func (c *modelCall) ask() {
 	names := []string{"fixed", "one", "two", "leased", "remote", "remote"}
@@ -277,7 +278,7 @@ func (c *modelCall) end(cause tunnel.Cause) {
 	if !c.ended {
 		c.ended = true
 		close(c.closable)
-		c.session.Ended(cause, &pppbridge.Exit{})
+		c.session.Ended(cause, &circuit.Exit{})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"adit/internal/circuit"
 	"adit/lns/autoconf"
 	"adit/lns/hooks"
 	"adit/lns/subscriber"
@@ -132,7 +133,7 @@ func (s *Session) hookFacts(ended *hooks.Ended) hooks.Facts {
 
 // counted is what a bridge has counted. The kernel's numbers come first where it
 // moves the data.
-func counted(b pppbridge.Stats) subscriber.Counters {
+func counted(b circuit.Stats) subscriber.Counters {
 	c := subscriber.Counters{OctetsIn: b.BytesIn, OctetsOut: b.BytesOut, PacketsIn: b.FramesIn, PacketsOut: b.FramesOut}
 	if k := b.Kernel; k != nil {
 		c = subscriber.Counters{OctetsIn: k.RxBytes, OctetsOut: k.TxBytes, PacketsIn: k.RxPackets, PacketsOut: k.TxPackets}
@@ -141,7 +142,7 @@ func counted(b pppbridge.Stats) subscriber.Counters {
 }
 
 // finish is the end of the session in the loop, once.
-func (s *Session) finish(cause tunnel.Cause, exit *pppbridge.Exit) {
+func (s *Session) finish(cause tunnel.Cause, exit *circuit.Exit) {
 	if s.ended {
 		return
 	}

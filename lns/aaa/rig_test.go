@@ -9,6 +9,7 @@ import (
 	"layeh.com/radius"
 
 	"adit/internal/chap"
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/lns/autoconf"
 	"adit/lns/hooks"
@@ -116,7 +117,7 @@ type testCall struct {
 	mu      sync.Mutex
 	session *Session
 	closed  string
-	stats   pppbridge.Stats
+	stats   circuit.Stats
 	hangs   bool // it does not end when it is closed
 }
 
@@ -126,11 +127,11 @@ func (c *testCall) Close(message string) {
 	hangs, stats := c.hangs, c.stats
 	c.mu.Unlock()
 	if !hangs {
-		go c.session.Ended(tunnel.Cause{}, &pppbridge.Exit{Stats: stats})
+		go c.session.Ended(tunnel.Cause{}, &circuit.Exit{Stats: stats})
 	}
 }
 
-func (c *testCall) Stats() pppbridge.Stats {
+func (c *testCall) Stats() circuit.Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats

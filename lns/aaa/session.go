@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/loop"
 	"adit/lns/subscriber"
@@ -21,7 +22,7 @@ import (
 type Call interface {
 	// Close ends the call; message goes to the peer.
 	Close(message string)
-	Stats() pppbridge.Stats
+	Stats() circuit.Stats
 }
 
 // Session is the layer's side of one call. It is made before the call is
@@ -197,7 +198,7 @@ func (s *Session) Packet(packet []byte) {
 // Ended says that nothing of the call is left; exit is nil if it never had a
 // bridge. After the end of the layer it comes to nothing: what the session has is
 // on disk as in use, and the next start looks after it.
-func (s *Session) Ended(cause tunnel.Cause, exit *pppbridge.Exit) {
+func (s *Session) Ended(cause tunnel.Cause, exit *circuit.Exit) {
 	s.layer.post(func() { s.finish(cause, exit) })
 }
 

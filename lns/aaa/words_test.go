@@ -11,6 +11,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/vendors/microsoft"
 
+	"adit/internal/circuit"
 	"adit/lns/coa"
 	"adit/lns/subscriber"
 	"adit/pppbridge"
@@ -112,12 +113,12 @@ func TestDisconnectIsDoneAtTheEnd(t *testing.T) {
 			})
 		}
 		r.layer.Change(selectUser("bob"), coa.Change{}, done(t, 0)) // what ends has no terms
-		all[0].Ended(tunnel.Cause{}, &pppbridge.Exit{})
+		all[0].Ended(tunnel.Cause{}, &circuit.Exit{})
 		r.settle()
 		if told != 0 {
 			t.Error("done before the end of both")
 		}
-		all[1].Ended(tunnel.Cause{}, &pppbridge.Exit{})
+		all[1].Ended(tunnel.Cause{}, &circuit.Exit{})
 		r.settle()
 		if stop := r.radius.last(); told != 2 || stop.Kind != subscriber.RecordStop || stop.Session.Cause != subscriber.AdminReset ||
 			stop.Session.Service.Class[0][0] != 7 || r.layer.Counts()["dynamic_disconnects"] != 2 {
@@ -134,23 +135,23 @@ func TestTerminateCauses(t *testing.T) {
 	cdn := func(result uint16) tunnel.Cause {
 		return tunnel.Cause{Remote: true, Result: l2tp.ResultCode{Result: result}}
 	}
-	closed := &pppbridge.Exit{Closed: true, PPP: normal(0)}
+	closed := &circuit.Exit{Closed: true, PPP: normal(0)}
 	for name, c := range map[string]struct {
 		cause tunnel.Cause
-		exit  *pppbridge.Exit
+		exit  *circuit.Exit
 		want  subscriber.TerminateCause
 	}{
-		"the peer hung up":        {tunnel.Cause{}, &pppbridge.Exit{PPP: normal(l2tp.DirectionPeer)}, subscriber.UserRequest},
-		"idle":                    {tunnel.Cause{}, &pppbridge.Exit{PPP: normal(l2tp.DirectionLocal)}, subscriber.IdleTimeout},
-		"pppd's time":             {tunnel.Cause{}, &pppbridge.Exit{Code: 13, PPP: normal(l2tp.DirectionLocal)}, subscriber.SessionTimeout},
-		"no answer to echoes":     {tunnel.Cause{}, &pppbridge.Exit{PPP: &l2tp.PPPDisconnect{Code: l2tp.DisconnectLCPEchoTimeout}}, subscriber.LostCarrier},
-		"authentication":          {tunnel.Cause{}, &pppbridge.Exit{PPP: &l2tp.PPPDisconnect{Code: l2tp.DisconnectAuthFailed}}, subscriber.UserError},
+		"the peer hung up":        {tunnel.Cause{}, &circuit.Exit{PPP: normal(l2tp.DirectionPeer)}, subscriber.UserRequest},
+		"idle":                    {tunnel.Cause{}, &circuit.Exit{PPP: normal(l2tp.DirectionLocal)}, subscriber.IdleTimeout},
+		"pppd's time":             {tunnel.Cause{}, &circuit.Exit{Code: 13, PPP: normal(l2tp.DirectionLocal)}, subscriber.SessionTimeout},
+		"no answer to echoes":     {tunnel.Cause{}, &circuit.Exit{PPP: &l2tp.PPPDisconnect{Code: l2tp.DisconnectLCPEchoTimeout}}, subscriber.LostCarrier},
+		"authentication":          {tunnel.Cause{}, &circuit.Exit{PPP: &l2tp.PPPDisconnect{Code: l2tp.DisconnectAuthFailed}}, subscriber.UserError},
 		"the LAC lost the line":   {cdn(l2tp.CDNLossOfCarrier), closed, subscriber.LostCarrier},
 		"the LAC cleared it":      {cdn(l2tp.CDNAdministrative), closed, subscriber.UserRequest},
 		"the LAC met an error":    {cdn(l2tp.CDNGeneralError), closed, subscriber.PortError},
 		"the tunnel's peer died":  {tunnel.Cause{Err: tunnel.ErrUnreachable}, closed, subscriber.LostCarrier},
 		"an operator closed it":   {tunnel.Cause{}, closed, subscriber.AdminReset},
-		"the bridge never worked": {tunnel.Cause{}, &pppbridge.Exit{Closed: true, Err: pppbridge.ErrAddressTaken}, subscriber.NASError},
+		"the bridge never worked": {tunnel.Cause{}, &circuit.Exit{Closed: true, Err: pppbridge.ErrAddressTaken}, subscriber.NASError},
 	} {
 		s := &Session{layer: &Layer{}}
 		if got := s.terminateCause(c.cause, c.exit); got != c.want {

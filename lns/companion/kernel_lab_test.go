@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/kernel"
 	"adit/pppbridge"
@@ -70,7 +71,7 @@ func TestLabKernelPlane(t *testing.T) {
 	profile.Builtin.IPv6 = true
 	access := &labAccess{}
 	lnsLog, lacLog := &syncBuffer{}, &syncBuffer{}
-	open := func(s pppbridge.Spec, local, peer netip.AddrPort, id, peerID uint16, log *syncBuffer) (pppbridge.Bridge, <-chan pppbridge.Exit) {
+	open := func(s pppbridge.Spec, local, peer netip.AddrPort, id, peerID uint16, log *syncBuffer) (circuit.Bridge, <-chan circuit.Exit) {
 		t.Helper()
 		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {
@@ -83,11 +84,11 @@ func TestLabKernelPlane(t *testing.T) {
 		t.Cleanup(func() { _ = m.Close(); _ = unix.Close(udp) })
 		logger := logrus.New()
 		logger.SetOutput(log)
-		s.Kind, s.Log, s.Peer, s.UDP = pppbridge.PPPDKernel, logrus.NewEntry(logger), peer, udp
+		s.Kind, s.Log, s.Peer, s.UDP = circuit.PPPDKernel, logrus.NewEntry(logger), peer, udp
 		s.LocalTunnel, s.PeerTunnel, s.LocalSession, s.PeerSession = id, peerID, id, peerID
 		s.CallingNumber = "5551234"
-		exits := make(chan pppbridge.Exit, 1)
-		b, err := f.Open(s, nil, func(e pppbridge.Exit) { exits <- e })
+		exits := make(chan circuit.Exit, 1)
+		b, err := f.Open(s, nil, func(e circuit.Exit) { exits <- e })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +125,7 @@ func TestLabKernelPlane(t *testing.T) {
 	}
 	before := lns.Stats()
 	lns.Close("the test is over")
-	for _, c := range [...]<-chan pppbridge.Exit{lnsExit, lacExit} {
+	for _, c := range [...]<-chan circuit.Exit{lnsExit, lacExit} {
 		select {
 		case e := <-c:
 			t.Logf("%s; %+v", e.Text, e.Stats)

@@ -1,4 +1,4 @@
-package pppbridge
+package circuit
 
 import (
 	"sync/atomic"
@@ -14,9 +14,10 @@ type Burst struct {
 	// Out gathers the messages to peers.
 	Out *kernel.SendBatch
 
-	packets packets
+	// In gathers what goes into TUNs.
+	In      Packets
 	count   counting
-	flushed []func() // called by Flush; tests only
+	flushed []func()
 }
 
 // Traffic counts the data messages of a session in one direction.
@@ -58,10 +59,13 @@ func NewBurst(counts *kernel.SendCounts) *Burst {
 // Flush sends all that was gathered. After it, the frames given to Deliver and
 // the room got from Room belong to their owners again.
 func (b *Burst) Flush() {
-	b.packets.flush()
+	b.In.flush()
 	b.Out.Flush()
 	b.count.write()
 	for _, f := range b.flushed {
 		f()
 	}
 }
+
+// OnFlush has f called at the end of each Flush. It is for tests.
+func (b *Burst) OnFlush(f func()) { b.flushed = append(b.flushed, f) }
