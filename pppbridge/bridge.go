@@ -92,10 +92,10 @@ type Spec struct {
 	// From the tunnel and the call.
 	Log           *logrus.Entry // with the session's fields; nil: no log
 	LNS           bool          // which end of the call we are
-	LocalTunnel   uint16
-	PeerTunnel    uint16
-	LocalSession  uint16
-	PeerSession   uint16
+	LocalTunnel   uint32
+	PeerTunnel    uint32
+	LocalSession  uint32
+	PeerSession   uint32
 	Peer          netip.AddrPort // of the tunnel; pppd's "ipparam"
 	CallingNumber string         // pppd's "remotenumber"; what of it can be printed
 	UDP           int            // the tunnel's own connected socket, kernel plane only

@@ -22,7 +22,7 @@ import (
 func labKernelLinks(t *testing.T, p *kernelPlane) (a, b *kernelLink, ao, bo *testOwner) {
 	t.Helper()
 	x, y := netip.MustParseAddrPort("127.0.0.1:1901"), netip.MustParseAddrPort("127.0.0.1:1902")
-	open := func(local, peer netip.AddrPort, id, peerID uint16, pattern string) (*kernelLink, *testOwner) {
+	open := func(local, peer netip.AddrPort, id, peerID uint32, pattern string) (*kernelLink, *testOwner) {
 		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {
 			t.Fatal(err)

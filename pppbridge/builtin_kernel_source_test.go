@@ -16,7 +16,7 @@ import (
 )
 
 // lnsSpec is a session of an LNS.
-func lnsSpec(session uint16) *Spec {
+func lnsSpec(session uint32) *Spec {
 	s := testSpec()
 	s.LNS, s.LocalTunnel, s.LocalSession = true, 7, session
 	return s
@@ -86,7 +86,7 @@ func TestKernelLinkWithoutFilters(t *testing.T) {
 	log := newTestLog()
 	var links []*kernelLink
 	for i := range 3 {
-		s := lnsSpec(uint16(i))
+		s := lnsSpec(uint32(i))
 		s.Log = log.entry
 		l := o.open(t, k.plane, s)
 		n := testNetwork
@@ -262,7 +262,7 @@ func TestAddressTakenAcrossPlanes(t *testing.T) {
 	r.openTUN(t, r.clientNS, r.client, TUNConfig{Name: "cli0", MTU: 1400})
 	k, o := newFakeKernel(t), newTestOwner(t)
 	k.plane.table = &r.lns.tun.table
-	refuse := func(id uint16, grant ppp.Grant, holder int, pattern string) {
+	refuse := func(id uint32, grant ppp.Grant, holder int, pattern string) {
 		t.Helper()
 		grant.Routes = nil
 		lns := openEnd(t, r.lns, r.lnsW, id, Spec{LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}, Interface: pattern})

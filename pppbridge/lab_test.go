@@ -332,7 +332,7 @@ func openKernelPair(t *testing.T, f *Factory) *labPair {
 	t.Helper()
 	a, b := netip.MustParseAddrPort("127.0.0.1:1801"), netip.MustParseAddrPort("127.0.0.1:1802")
 	p := &labPair{lnsLog: newTestLog(), lacLog: newTestLog()}
-	open := func(lns bool, local, peer netip.AddrPort, id, peerID uint16, log *testLog) (circuit.Bridge, <-chan circuit.Exit) {
+	open := func(lns bool, local, peer netip.AddrPort, id, peerID uint32, log *testLog) (circuit.Bridge, <-chan circuit.Exit) {
 		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 )
 
 // open opens both ends of a session, with CHAP, and waits for IPv4 and IPv6.
-func (r *rig) open(t *testing.T, id uint16, grant ppp.Grant) (lns, client *session) {
+func (r *rig) open(t *testing.T, id uint32, grant ppp.Grant) (lns, client *session) {
 	t.Helper()
 	lns = openEnd(t, r.lns, r.lnsW, id, Spec{
 		LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}, ClampMSS: true,
@@ -287,8 +287,8 @@ func TestTUNManyClients(t *testing.T) {
 	var all [clients][2]*session
 	for i := range all {
 		grant := ppp.Grant{Local: netip.MustParseAddr("10.9.0.1"), Peer: netip.AddrFrom4([4]byte{10, 9, 0, byte(100 + i)})}
-		all[i][0] = openEnd(t, r.lns, r.lnsW, uint16(i+1), Spec{LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}})
-		all[i][1] = openEnd(t, r.client, r.clientW, uint16(i+1), Spec{Endpoint: clientConfig(fmt.Sprint("user", i), "secret")})
+		all[i][0] = openEnd(t, r.lns, r.lnsW, uint32(i+1), Spec{LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: testAccess{password: "secret"}})
+		all[i][1] = openEnd(t, r.client, r.clientW, uint32(i+1), Spec{Endpoint: clientConfig(fmt.Sprint("user", i), "secret")})
 	}
 	var echo net.PacketConn
 	for i, e := range all {

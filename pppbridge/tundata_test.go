@@ -546,7 +546,7 @@ func TestTUNOwnInterface(t *testing.T) {
 	var accesses [2]tellingAccess
 	for i := range ends {
 		accesses[i].password = "secret"
-		id := uint16(i + 1)
+		id := uint32(i + 1)
 		grant := grantOf(byte(10 + i))
 		ends[i][0] = openEnd(t, r.lns, r.lnsW, id, Spec{
 			LNS: true, Endpoint: lnsConfig(), Grant: &grant, Access: &accesses[i], Interface: "sub%d", MTU: 1380,

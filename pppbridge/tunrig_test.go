@@ -174,12 +174,12 @@ type wire struct {
 	dest    *kernel.Destination
 	burst   *circuit.Burst
 	mu      sync.Mutex
-	bridges map[uint16]circuit.Bridge
+	bridges map[uint32]circuit.Bridge
 }
 
 type wireFrames struct {
 	w  *wire
-	id uint16
+	id uint32
 }
 
 // Room is Frames'.
@@ -188,7 +188,7 @@ func (f wireFrames) Room(b *circuit.Burst, n int) []byte {
 	if room == nil {
 		return nil
 	}
-	binary.BigEndian.PutUint16(room, f.id)
+	binary.BigEndian.PutUint16(room, uint16(f.id))
 	return room[2:]
 }
 
@@ -210,7 +210,7 @@ func newWires(t testing.TB) (a, b *wire) {
 	fdA, atA := open()
 	fdB, atB := open()
 	mk := func(fd int, peer netip.AddrPort) *wire {
-		w := &wire{fd: fd, dest: kernel.NewDestination(fd, netip.Addr{}, peer), burst: circuit.NewBurst(new(kernel.SendCounts)), bridges: map[uint16]circuit.Bridge{}}
+		w := &wire{fd: fd, dest: kernel.NewDestination(fd, netip.Addr{}, peer), burst: circuit.NewBurst(new(kernel.SendCounts)), bridges: map[uint32]circuit.Bridge{}}
 		var stop atomic.Bool
 		done := make(chan struct{})
 		go func() { defer close(done); w.read(&stop) }()
@@ -237,7 +237,7 @@ func (w *wire) read(stop *atomic.Bool) {
 				d := data[:min(segment, len(data))]
 				data = data[len(d):]
 				w.mu.Lock()
-				b := w.bridges[binary.BigEndian.Uint16(d)]
+				b := w.bridges[uint32(binary.BigEndian.Uint16(d))]
 				w.mu.Unlock()
 				if b != nil {
 					b.Deliver(w.burst, now, d[2:])
@@ -289,7 +289,7 @@ type session struct {
 	log   *testLog
 }
 
-func openEnd(t testing.TB, f *Factory, w *wire, id uint16, s Spec) *session {
+func openEnd(t testing.TB, f *Factory, w *wire, id uint32, s Spec) *session {
 	t.Helper()
 	e, err := tryEnd(f, w, id, s)
 	if err != nil {
@@ -298,7 +298,7 @@ func openEnd(t testing.TB, f *Factory, w *wire, id uint16, s Spec) *session {
 	return e
 }
 
-func tryEnd(f *Factory, w *wire, id uint16, s Spec) (*session, error) {
+func tryEnd(f *Factory, w *wire, id uint32, s Spec) (*session, error) {
 	e := &session{loop: newTestLoop(), exits: make(chan circuit.Exit, 2), log: newTestLog()}
 	s.Kind, s.Owner, s.Log, s.LocalSession = circuit.Builtin, e.loop, e.log.entry, id
 	b, err := f.Open(s, wireFrames{w, id}, func(x circuit.Exit) { e.exits <- x })

@@ -26,7 +26,7 @@ type addressHolder struct {
 	// shared is the link if its packets come out of the shared TUN; nil: it has
 	// an interface of its own, to which the kernel's routes lead.
 	shared          *tunLink
-	tunnel, session uint16
+	tunnel, session uint32
 	lns             bool
 }
 

@@ -211,7 +211,7 @@ func TestAsking(t *testing.T) {
 		{[]string{"reload", "--socket", empty}, 2, "/etc/a.toml:7: users[0].name: is missing\n/etc/b: is a folder\nadit: the configuration has 2 errors; nothing has changed\n"},
 		{[]string{"reload", "now", "--socket", full}, 2, "takes no argument"},
 		{[]string{"disconnect", "tunnel", "0", "--socket", full}, 2, "not an ID"},
-		{[]string{"disconnect", "tunnel", "65536", "--socket", full}, 2, "not an ID"},
+		{[]string{"disconnect", "tunnel", "4294967296", "--socket", full}, 2, "not an ID"},
 		{[]string{"disconnect", "session", "1", "--socket", full}, 2, "TUNNEL/ID"},
 		{[]string{"disconnect", "session", "1/x", "--socket", full}, 2, "not an ID"},
 		{[]string{"disconnect", "house", "1", "--socket", full}, 2, "cannot be disconnected"},

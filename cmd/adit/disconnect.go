@@ -83,10 +83,10 @@ func parseSelector(args []string) (control.Selector, error) {
 	return sel, err
 }
 
-func parseID(s string) (uint16, error) {
-	n, err := strconv.ParseUint(s, 10, 16)
+func parseID(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%q is not an ID; write a number from 1 to 65535", s)
+		return 0, fmt.Errorf("%q is not an ID; write a number from 1 to 4294967295", s)
 	}
-	return uint16(n), nil
+	return uint32(n), nil
 }

@@ -43,7 +43,7 @@ func showTunnels(w io.Writer, tunnels []control.Tunnel, now time.Time) error {
 }
 
 // id is a Tunnel or Session ID; 0 is none.
-func id(n uint16) string {
+func id(n uint32) string {
 	if n == 0 {
 		return "-"
 	}

@@ -281,7 +281,7 @@ func (s *storm) call(k *kind, serial int) *stormCall {
 		number = fmt.Sprintf("49%d", serial)
 	}
 	session.Established(&subscriber.Line{
-		Tunnel: uint16(serial>>8 + 1), Session: uint16(serial + 1), LNS: true, CallingNumber: number, Profile: k.profile,
+		Tunnel: uint32(serial>>8 + 1), Session: uint32(serial + 1), LNS: true, CallingNumber: number, Profile: k.profile,
 		Peer: netip.MustParseAddrPort("192.0.2.1:1701"), Local: netip.MustParseAddrPort("192.0.2.2:1701"),
 	}, c, nil)
 	return c

@@ -158,7 +158,7 @@ func (b *bench) dial(s *server, n *scenario.Net) {
 	}
 	s.peer = netip.AddrPortFrom(n.AddrA(), tunnels[0].LocalAddress.Port())
 	for _, c := range up {
-		s.calls = append(s.calls, call{tunnels[0].PeerID, c.PeerID, c.LocalAddress})
+		s.calls = append(s.calls, call{uint16(tunnels[0].PeerID), uint16(c.PeerID), c.LocalAddress})
 	}
 }
 

@@ -355,7 +355,7 @@ func TestRefusals(t *testing.T) {
 		{post(""), 400, "not a selector"},
 		{post("{"), 400, "not a selector"},
 		{post(`[]`), 400, "not a selector"},
-		{post(`{"tunnel": 70000}`), 400, "not a selector"},
+		{post(`{"tunnel": 4294967296}`), 400, "not a selector"},
 		{post(`{"tunnel": -1}`), 400, "not a selector"},
 		{post(`{"tunel": 1}`), 400, "tunel"},
 		{post(`{"all": true} {}`), 400, "goes on"},

@@ -128,8 +128,8 @@ const (
 
 // Tunnel is one control connection.
 type Tunnel struct {
-	ID     uint16 `json:"id"`      // ours, in packets to us
-	PeerID uint16 `json:"peer_id"` // in packets to the peer; 0: not known yet
+	ID     uint32 `json:"id"`      // ours, in packets to us
+	PeerID uint32 `json:"peer_id"` // in packets to the peer; 0: not known yet
 
 	Peer         string         `json:"peer"` // the block in the configuration
 	PeerAddress  netip.AddrPort `json:"peer_address"`
@@ -162,10 +162,10 @@ type ControlChannel struct {
 
 // Session is one call.
 type Session struct {
-	ID     uint16 `json:"id"`      // ours, in packets to us; unique in its tunnel only
-	PeerID uint16 `json:"peer_id"` // in packets to the peer; 0: not known yet
+	ID     uint32 `json:"id"`      // ours, in packets to us; unique in its tunnel only
+	PeerID uint32 `json:"peer_id"` // in packets to the peer; 0: not known yet
 
-	Tunnel     uint16 `json:"tunnel"`      // our Tunnel ID
+	Tunnel     uint32 `json:"tunnel"`      // our Tunnel ID
 	TunnelPeer string `json:"tunnel_peer"` // Tunnel.Peer
 	Name       string `json:"name"`        // of the block in the configuration, if it has one
 	Profile    string `json:"profile,omitempty"`
@@ -243,8 +243,8 @@ type Sequencing struct {
 // alone; or Tunnel and Session together, because a Session ID means something
 // within its tunnel only.
 type Selector struct {
-	Tunnel  uint16 `json:"tunnel,omitempty"`  // our Tunnel ID
-	Session uint16 `json:"session,omitempty"` // our Session ID in it
+	Tunnel  uint32 `json:"tunnel,omitempty"`  // our Tunnel ID
+	Session uint32 `json:"session,omitempty"` // our Session ID in it
 	Peer    string `json:"peer,omitempty"`    // name from the configuration: every tunnel of it
 	User    string `json:"user,omitempty"`    // Session.User: every session of his
 	All     bool   `json:"all,omitempty"`

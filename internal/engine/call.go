@@ -42,7 +42,7 @@ func (s CallState) String() string {
 // as a handle. Its fields are for a Handler's methods only.
 type Call struct {
 	// ID and PeerID are the Session IDs, ours and the peer's; 0: not known yet.
-	ID, PeerID uint16
+	ID, PeerID uint32
 	// LNS says that this end is the LNS of the call; known once it is up.
 	LNS bool
 	// Params is what ICRQ to ICCN, or OCRQ to OCCN, said.

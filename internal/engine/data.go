@@ -16,8 +16,8 @@ import (
 type dataSession struct {
 	slot *tunnelSlot
 
-	peerTunnel uint16
-	peerID     uint16
+	peerTunnel uint32
+	peerID     uint32
 	sequence   *sequence.Session
 	bridge     circuit.Bridge
 	counters   *counters

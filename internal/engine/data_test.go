@@ -52,7 +52,7 @@ func newDataNode(t testing.TB, cfg sequence.Config, kind circuit.Kind) *dataNode
 }
 
 // frame makes a data message with a number, or without if ns is negative.
-func frame(tunnelID, sessionID uint16, ns int, text string) []byte {
+func frame(tunnelID, sessionID uint32, ns int, text string) []byte {
 	h := l2tp.Header{TunnelID: tunnelID, SessionID: sessionID, HasSequence: ns >= 0, Ns: uint16(ns)}
 	b := append(make([]byte, l2tp.DataHeaderLen(&h)), text...)
 	l2tp.PutDataHeader(b, &h)

@@ -26,7 +26,7 @@ const (
 
 // early hands the shard a data message of no session that the data path knows. False:
 // it is none that anybody would keep.
-func (s *tunnelSlot) early(packet []byte, tunnelID, sessionID uint16) bool {
+func (s *tunnelSlot) early(packet []byte, tunnelID, sessionID uint32) bool {
 	_, frame, err := l2tp.ParseHeader(packet)
 	if err != nil || len(frame) > earlyLength {
 		return false

@@ -21,7 +21,7 @@ func TestEarlyFrames(t *testing.T) {
 		_, lac, lns := pair(t)
 		lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Builtin}} }
 		lns.role.onCall = func(c *Call) {
-			to := func(session uint16, text string) {
+			to := func(session uint32, text string) {
 				lns.port.dispatch(time.Now(), frame(c.tunnel.id, session, -1, text), lacAddr, lnsAddr.Addr())
 			}
 			to(c.ID, "\xff\x03\x00\x21IP")

@@ -92,7 +92,7 @@ func (e *Engine) leavePath(t *Tunnel) {
 // uniqueOnPath says whether the kernel can tell the session from those of other
 // tunnels of its path. A call for which it cannot is refused, and gets another
 // Session ID when it is placed again.
-func (e *Engine) uniqueOnPath(t *Tunnel, sessionID uint16) error {
+func (e *Engine) uniqueOnPath(t *Tunnel, sessionID uint32) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	use := e.paths[t.kernelPath()]

@@ -12,7 +12,7 @@ import (
 )
 
 // pathTunnel is a tunnel with no more than takePath and its kin look at.
-func pathTunnel(peer string, sessions ...uint16) *Tunnel {
+func pathTunnel(peer string, sessions ...uint32) *Tunnel {
 	t := &Tunnel{slot: &tunnelSlot{}, path: &Path{
 		Local: netip.MustParseAddrPort("192.0.2.1:1701"), Peer: netip.MustParseAddrPort(peer)}}
 	for _, id := range sessions {
@@ -99,7 +99,7 @@ func TestSessionIDsAreUniqueOnAPath(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		tunnel *Tunnel
-		id     uint16
+		id     uint32
 		want   error
 	}{
 		{"a session of the kernel's tunnel has the ID", other, 7, errIDTaken},

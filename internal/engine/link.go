@@ -35,7 +35,7 @@ type controlFrame struct {
 	frame []byte
 
 	slot            *tunnelSlot
-	tunnel, session uint16
+	tunnel, session uint32
 }
 
 func newLink(s *shard, c *Call) *link {

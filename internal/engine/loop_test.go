@@ -219,7 +219,7 @@ func TestRetransmittedSCCRQWithHiddenID(t *testing.T) {
 		secret := []byte("secret")
 		lns.role.tunnelSpec.Tunnel.Secret = secret
 		chance := newChance(3)
-		for want, id := range []uint16{500, 501} {
+		for want, id := range []uint32{500, 501} {
 			payload, err := l2tp.AppendMessage(nil, &l2tp.SCCRQ{
 				HostName: "lac", FramingCapabilities: l2tp.FramingSync, AssignedTunnelID: id, ReceiveWindowSize: 4,
 			}, l2tp.AppendOptions{Secret: secret, Hide: true, Rand: chance})
@@ -269,7 +269,7 @@ func TestRestartedPeer(t *testing.T) {
 			s.Tunnel.SetupTimeout = 5 * time.Minute
 			s.Tunnel.Reliable.MaxRetransmits = 10
 		})
-		if ids := []uint16{first.role.tunnel(0).id, second.role.tunnel(0).id}; ids[0] != ids[1] {
+		if ids := []uint32{first.role.tunnel(0).id, second.role.tunnel(0).id}; ids[0] != ids[1] {
 			t.Fatalf("the IDs were to be the same: %v", ids)
 		}
 		if third.role.got().up != 0 || lns.role.got().down != 1 {

@@ -55,7 +55,7 @@ func (s *shard) receiveNewcomer(in inbound) {
 // be hidden under a secret that depends on who the peer is.
 type request struct {
 	hostName   string
-	tunnelID   uint16 // 0: hidden, or not there
+	tunnelID   uint32 // 0: hidden, or not there
 	tieBreaker []byte
 }
 
@@ -198,7 +198,7 @@ func (s *shard) dial(path Path, spec *TunnelSpec) {
 func (s *shard) newTunnel(path Path, spec *TunnelSpec) (*Tunnel, bool) {
 	t := &Tunnel{
 		shard: s, spec: spec, since: time.Now(), entered: path.Peer.Addr(),
-		calls: make(map[uint16]*Call), placed: make(map[*Call]bool),
+		calls: make(map[uint32]*Call), placed: make(map[*Call]bool),
 		slot: &tunnelSlot{owner: s},
 	}
 	t.deadline.Owner = t
@@ -237,14 +237,14 @@ func (s *shard) config(t *Tunnel) tunnel.Config {
 // freeID proposes a Tunnel ID: the shard in the low bits, the rest from chance,
 // so that an attacker cannot guess it. It is 0 when none was found or chance
 // failed. Whether the ID is free is decided by table.claim.
-func (s *shard) freeID() uint16 {
+func (s *shard) freeID() uint32 {
 	var b [2]byte
-	shards := uint16(len(s.engine.shards))
+	shards := uint32(len(s.engine.shards))
 	for range 64 {
 		if _, err := s.engine.opt.Rand.Read(b[:]); err != nil {
 			return 0
 		}
-		id := binary.BigEndian.Uint16(b[:])&^(shards-1) | uint16(s.index)
+		id := uint32(binary.BigEndian.Uint16(b[:]))&^(shards-1) | uint32(s.index)
 		if id != 0 && s.engine.table.tunnel(id) == nil {
 			return id
 		}
@@ -253,9 +253,9 @@ func (s *shard) freeID() uint16 {
 }
 
 // assignedTunnelID is that AVP's value, or 0 if it is hidden or not there.
-func assignedTunnelID(payload []byte) uint16 {
+func assignedTunnelID(payload []byte) uint32 {
 	if id := findAVP(payload, l2tp.AVPAssignedTunnelID); len(id) == 2 {
-		return binary.BigEndian.Uint16(id)
+		return uint32(binary.BigEndian.Uint16(id))
 	}
 	return 0
 }

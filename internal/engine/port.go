@@ -78,7 +78,7 @@ func (p *port) dispatch(now time.Time, packet []byte, from netip.AddrPort, to ne
 }
 
 // data hands a data message to its session.
-func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID, sessionID uint16) {
+func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID, sessionID uint32) {
 	e := p.engine
 	e.counters.inc(DataReceived)
 	slot := e.table.tunnel(tunnelID)
@@ -115,7 +115,7 @@ func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID,
 }
 
 // control hands a copy of a control message to the shard that owns its tunnel.
-func (p *port) control(packet []byte, tunnelID uint16, path Path) {
+func (p *port) control(packet []byte, tunnelID uint32, path Path) {
 	e := p.engine
 	var inbox chan inbound
 	if tunnelID != 0 {

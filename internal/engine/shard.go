@@ -22,7 +22,7 @@ type shard struct {
 	frames    chan controlFrame // PPP, for the links
 	mail      *loop.Mailbox
 
-	tunnels map[uint16]*Tunnel
+	tunnels map[uint32]*Tunnel
 	// origins finds the tunnel that an SCCRQ has made already, so that a
 	// retransmission meets its first copy.
 	origins map[origin]*Tunnel
@@ -41,7 +41,7 @@ type inbound struct {
 // Assigned Tunnel ID in its SCCRQ or, if that is hidden, a hash of the SCCRQ.
 type origin struct {
 	peer     netip.AddrPort
-	tunnelID uint16
+	tunnelID uint32
 	request  uint64
 }
 
@@ -63,7 +63,7 @@ func newShard(e *Engine, index int) *shard {
 		newcomers: make(chan inbound, newcomerSize),
 		frames:    make(chan controlFrame, framesSize),
 		mail:      loop.NewMailbox(),
-		tunnels:   make(map[uint16]*Tunnel),
+		tunnels:   make(map[uint32]*Tunnel),
 		origins:   make(map[origin]*Tunnel),
 	}
 }

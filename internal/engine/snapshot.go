@@ -12,7 +12,7 @@ import (
 
 // TunnelInfo is a tunnel at one instant.
 type TunnelInfo struct {
-	ID          uint16
+	ID          uint32
 	Name        string
 	Peer        tunnel.PeerInfo
 	Path        Path
@@ -26,8 +26,8 @@ type TunnelInfo struct {
 
 // CallInfo is a session at one instant.
 type CallInfo struct {
-	ID, PeerID       uint16
-	Tunnel           uint16
+	ID, PeerID       uint32
+	Tunnel           uint32
 	TunnelName       string
 	Name, Profile    string
 	LNS              bool
@@ -129,7 +129,7 @@ func (e *Engine) StopTunnels(ctx context.Context, match func(TunnelInfo) bool, c
 }
 
 // CloseCall ends one call; false if there is none of these IDs.
-func (e *Engine) CloseCall(ctx context.Context, tunnelID, sessionID uint16, cause tunnel.Cause) (bool, error) {
+func (e *Engine) CloseCall(ctx context.Context, tunnelID, sessionID uint32, cause tunnel.Cause) (bool, error) {
 	var found atomic.Bool
 	err := e.ask(ctx, func(s *shard) {
 		t := s.tunnels[tunnelID]

@@ -5,11 +5,14 @@ import (
 	"time"
 )
 
+// maxID is the greatest ID that L2TPv2 has on the wire.
+const maxID = 0xffff
+
 // table finds the session of a data frame by its Tunnel ID and Session ID
 // without a lock: readers load, the owning shard stores. Two levels of pages
-// below the tunnel, because both IDs are 16 bits and chosen by us.
+// below the tunnel, because both IDs are chosen by us, and none above maxID.
 type table struct {
-	tunnels [1 << 16]atomic.Pointer[tunnelSlot]
+	tunnels [maxID + 1]atomic.Pointer[tunnelSlot]
 }
 
 // tunnelSlot is what a reader may know of a tunnel: who owns it, from whom its
@@ -26,16 +29,29 @@ type tunnelSlot struct {
 
 type sessionPage [256]atomic.Pointer[dataSession]
 
-func (t *table) tunnel(id uint16) *tunnelSlot { return t.tunnels[id].Load() }
-
-// claim enters slot under id unless the ID is taken or zero.
-func (t *table) claim(id uint16, slot *tunnelSlot) bool {
-	return id != 0 && t.tunnels[id].CompareAndSwap(nil, slot)
+// tunnel returns nil for an ID that nobody has, as is every one above maxID.
+func (t *table) tunnel(id uint32) *tunnelSlot {
+	if id > maxID {
+		return nil
+	}
+	return t.tunnels[id].Load()
 }
 
-func (t *table) release(id uint16) { t.tunnels[id].Store(nil) }
+// claim enters slot under id unless the ID is taken, zero or above maxID.
+func (t *table) claim(id uint32, slot *tunnelSlot) bool {
+	return id != 0 && id <= maxID && t.tunnels[id].CompareAndSwap(nil, slot)
+}
 
-func (s *tunnelSlot) session(id uint16) *dataSession {
+func (t *table) release(id uint32) {
+	if id <= maxID {
+		t.tunnels[id].Store(nil)
+	}
+}
+
+func (s *tunnelSlot) session(id uint32) *dataSession {
+	if id > maxID {
+		return nil
+	}
 	page := s.pages[id>>8].Load()
 	if page == nil {
 		return nil
@@ -51,9 +67,12 @@ func (s *tunnelSlot) heard(at time.Duration) {
 	}
 }
 
-// set enters d under id, or clears the place when d is nil. Only the owning
-// shard calls it.
-func (s *tunnelSlot) set(id uint16, d *dataSession) {
+// set enters d under id, or clears the place when d is nil; there is no place
+// above maxID. Only the owning shard calls it.
+func (s *tunnelSlot) set(id uint32, d *dataSession) {
+	if id > maxID {
+		return
+	}
 	page := s.pages[id>>8].Load()
 	if page == nil {
 		if d == nil {

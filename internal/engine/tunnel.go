@@ -20,7 +20,7 @@ import (
 type Tunnel struct {
 	shard *shard
 	spec  *TunnelSpec
-	id    uint16
+	id    uint32
 	log   *logrus.Entry
 
 	core   *tunnel.Tunnel // nil until dialled or accepted
@@ -36,7 +36,7 @@ type Tunnel struct {
 	since     time.Time  // in the present state
 	entered   netip.Addr // what Engine.enter was given
 
-	calls    map[uint16]*Call // by our Session ID
+	calls    map[uint32]*Call // by our Session ID
 	placed   map[*Call]bool   // placed, and without a Session ID as yet
 	bridges  int              // bridges that have not ended
 	callers  sparing.Lines    // lines about calls of the peer that were never up
@@ -49,7 +49,7 @@ type Tunnel struct {
 }
 
 // ID is our Assigned Tunnel ID.
-func (t *Tunnel) ID() uint16 { return t.id }
+func (t *Tunnel) ID() uint32 { return t.id }
 
 // Name is the peer's name in the configuration.
 func (t *Tunnel) Name() string { return t.spec.Name }
@@ -62,7 +62,7 @@ func (t *Tunnel) Peer() netip.AddrPort { return t.path.Peer }
 
 // PeerID is the peer's Assigned Tunnel ID, Local our address of the tunnel, and
 // HostName what we call ourselves in it. Only for use in a Handler's methods.
-func (t *Tunnel) PeerID() uint16        { return t.core.Peer().TunnelID }
+func (t *Tunnel) PeerID() uint32        { return t.core.Peer().TunnelID }
 func (t *Tunnel) Local() netip.AddrPort { return t.path.Local }
 func (t *Tunnel) HostName() string      { return t.spec.Tunnel.HostName }
 

@@ -17,10 +17,10 @@ type labTunnel struct {
 }
 
 // labTunnels makes both ends of a tunnel (IDs 10 and 20) on the loopback.
-func labTunnels(t *testing.T, a netip.Addr, b netip.Addr, base uint16) (x, y labTunnel) {
+func labTunnels(t *testing.T, a netip.Addr, b netip.Addr, base uint32) (x, y labTunnel) {
 	t.Helper()
-	la, lb := netip.AddrPortFrom(a, 1701+base), netip.AddrPortFrom(b, 2701+base)
-	open := func(local, peer netip.AddrPort, id, peerID uint16) labTunnel {
+	la, lb := netip.AddrPortFrom(a, uint16(1701+base)), netip.AddrPortFrom(b, uint16(2701+base))
+	open := func(local, peer netip.AddrPort, id, peerID uint32) labTunnel {
 		fd := connected(t, local, peer)
 		m, err := OpenManagement(fd, peer, id, peerID)
 		if err != nil {
@@ -36,7 +36,7 @@ func TestLabSessionIPv4AndIPv6(t *testing.T) {
 	needLab(t)
 	for i, lb := range loopbacks {
 		t.Run(lb.name, func(t *testing.T) {
-			base := uint16(100 * i)
+			base := uint32(100 * i)
 			x, y := labTunnels(t, lb.addr, lb.addr, base)
 			s, err := OpenSession(x.udp, x.peer, 10+base, 20+base, 1, 2)
 			if err != nil {

@@ -26,7 +26,7 @@ func (e *labPPP) close() {
 	_ = e.socket.Close()
 }
 
-func openLabPPP(t *testing.T, tun labTunnel, localTunnel, peerTunnel, local, peer uint16) *labPPP {
+func openLabPPP(t *testing.T, tun labTunnel, localTunnel, peerTunnel, local, peer uint32) *labPPP {
 	t.Helper()
 	s, err := OpenSession(tun.udp, tun.peer, localTunnel, peerTunnel, local, peer)
 	if err != nil {

@@ -33,8 +33,8 @@ const (
 // The methods may be used from any goroutine; Close once.
 type PPPoX struct {
 	fd                     atomic.Int32
-	localTunnel, peer      uint16
-	localSession, peerSess uint16
+	localTunnel, peer      uint32
+	localSession, peerSess uint32
 }
 
 // OpenManagement makes the UDP socket udpFD, which has to be connected to peer
@@ -43,14 +43,14 @@ type PPPoX struct {
 // everything else still comes out of the UDP socket. The socket returned has to
 // stay open as long as the tunnel. The error is an *Error; ErrNotSupported and
 // ErrPermission are told apart.
-func OpenManagement(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel uint16) (*PPPoX, error) {
+func OpenManagement(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel uint32) (*PPPoX, error) {
 	return openPPPoX(udpFD, peer, localTunnel, peerTunnel, 0, 0)
 }
 
 // OpenSession opens a session of a tunnel that has its management socket
 // already. Frames of the session are the kernel's from now on. Both session IDs
 // are non-zero.
-func OpenSession(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint16) (*PPPoX, error) {
+func OpenSession(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint32) (*PPPoX, error) {
 	if localSession == 0 || peerSession == 0 {
 		return nil, &Error{Op: "open a PPPoL2TP session", Err: unix.EINVAL, Advice: "a session ID of 0 stands for the tunnel itself"}
 	}
@@ -89,7 +89,7 @@ func pppoxError(op string, err error) error {
 	return plainError(op, err)
 }
 
-func openPPPoX(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint16) (*PPPoX, error) {
+func openPPPoX(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint32) (*PPPoX, error) {
 	what := fmt.Sprintf("hand tunnel %d to the kernel", localTunnel)
 	if localSession != 0 {
 		what = fmt.Sprintf("hand session %d of tunnel %d to the kernel", localSession, localTunnel)
@@ -114,7 +114,7 @@ func openPPPoX(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSes
 // pppol2tpAddr builds sockaddr_pppol2tp or, for an IPv6 peer,
 // sockaddr_pppol2tpin6. Both are packed, and their members come in different
 // orders: the IPv4 address is before the IDs, the IPv6 address after them.
-func pppol2tpAddr(udpFD int, peer netip.AddrPort, sTunnel, sSession, dTunnel, dSession uint16) []byte {
+func pppol2tpAddr(udpFD int, peer netip.AddrPort, sTunnel, sSession, dTunnel, dSession uint32) []byte {
 	ne := binary.NativeEndian
 	addr := peer.Addr().Unmap()
 	b := make([]byte, 0, sizeofPPPoL2TPin6)
@@ -125,8 +125,8 @@ func pppol2tpAddr(udpFD int, peer netip.AddrPort, sTunnel, sSession, dTunnel, dS
 	if addr.Is4() {
 		b = append(b, rawInet4(netip.AddrPortFrom(addr, peer.Port()))...)
 	}
-	for _, id := range [...]uint16{sTunnel, sSession, dTunnel, dSession} {
-		b = ne.AppendUint16(b, id)
+	for _, id := range [...]uint32{sTunnel, sSession, dTunnel, dSession} {
+		b = ne.AppendUint16(b, uint16(id))
 	}
 	if addr.Is6() {
 		b = append(b, rawInet6(netip.AddrPortFrom(addr, peer.Port()))...)
@@ -160,7 +160,7 @@ func (x *PPPoX) Close() error {
 
 // IDs are the tunnel and session IDs of both ends; sessions are 0 for a
 // management socket.
-func (x *PPPoX) IDs() (localTunnel, peerTunnel, localSession, peerSession uint16) {
+func (x *PPPoX) IDs() (localTunnel, peerTunnel, localSession, peerSession uint32) {
 	return x.localTunnel, x.peer, x.localSession, x.peerSess
 }
 
@@ -226,7 +226,7 @@ func boolInt(b bool) int {
 
 // L2TPStats is what the kernel counted for a tunnel or a session.
 type L2TPStats struct {
-	TunnelID, SessionID uint16 // SessionID 0: the tunnel
+	TunnelID, SessionID uint32 // SessionID 0: the tunnel
 	UsingIPsec          bool
 	TxPackets           uint64
 	TxBytes             uint64
@@ -247,14 +247,14 @@ type rawL2TPStats struct {
 
 // Stats reads PPPIOCGL2TPSTATS of the tunnel (management socket) or session.
 func (x *PPPoX) Stats() (L2TPStats, error) {
-	raw := rawL2TPStats{tunnelID: x.localTunnel, sessionID: x.localSession}
+	raw := rawL2TPStats{tunnelID: uint16(x.localTunnel), sessionID: uint16(x.localSession)}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(x.FD()), unix.PPPIOCGL2TPSTATS, uintptr(unsafe.Pointer(&raw)))
 	if errno != 0 {
 		return L2TPStats{}, pppoxError("read PPPIOCGL2TPSTATS", errno)
 	}
 	c := &raw.counters
 	return L2TPStats{
-		TunnelID: raw.tunnelID, SessionID: raw.sessionID, UsingIPsec: raw.flags&1 != 0,
+		TunnelID: uint32(raw.tunnelID), SessionID: uint32(raw.sessionID), UsingIPsec: raw.flags&1 != 0,
 		TxPackets: c[0], TxBytes: c[1], TxErrors: c[2],
 		RxPackets: c[3], RxBytes: c[4], RxSeqDiscards: c[5], RxOOSPackets: c[6], RxErrors: c[7],
 	}, nil

@@ -55,7 +55,7 @@ type Layer struct {
 	byUser   map[string]*list.List     // of *Session, that were let in, the oldest first
 	holders  map[netip.Prefix]*Session // who has an address or a prefix
 	queue    loop.Deadlines[*Session]
-	tunnels  map[uint16]*tunnelAccount
+	tunnels  map[uint32]*tunnelAccount
 }
 
 // Parts are what the layer decides with. Users, Pools and Hooks are required.
@@ -80,7 +80,7 @@ func New(cfg *config.Config, parts Parts, log *logrus.Entry) *Layer {
 		cfg: cfg, parts: parts, log: log, inbox: loop.NewMailbox(), stop: make(chan struct{}), done: make(chan struct{}),
 		boot:     bootName(time.Now()),
 		sessions: make(map[string]*Session), byUser: make(map[string]*list.List), holders: make(map[netip.Prefix]*Session),
-		tunnels: make(map[uint16]*tunnelAccount),
+		tunnels: make(map[uint32]*tunnelAccount),
 	}
 	if c := parts.DHCP; c != nil {
 		l.acquire = func(group *config.DHCP, req dhcp.Request, events dhcp.Events) lease {

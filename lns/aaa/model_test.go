@@ -70,7 +70,7 @@ type model struct {
 	leases modelLeases
 	calls  []*modelCall
 	events []string
-	tunnel uint16
+	tunnel uint32
 }
 
 // modelCall is the other side of a session: call, PPP and bridge.

@@ -39,7 +39,7 @@ func (l *Layer) TunnelUp(line subscriber.Line, profile *config.Profile) {
 //
 // RFC 2867 section 3.2: "This value MAY be used to mark the destruction of a tunnel
 // to or from another node."
-func (l *Layer) TunnelDown(id uint16, cause tunnel.Cause) {
+func (l *Layer) TunnelDown(id uint32, cause tunnel.Cause) {
 	l.post(func() {
 		t := l.tunnels[id]
 		if t == nil {

@@ -71,7 +71,7 @@ func TestLabKernelPlane(t *testing.T) {
 	profile.Builtin.IPv6 = true
 	access := &labAccess{}
 	lnsLog, lacLog := &syncBuffer{}, &syncBuffer{}
-	open := func(s pppbridge.Spec, local, peer netip.AddrPort, id, peerID uint16, log *syncBuffer) (circuit.Bridge, <-chan circuit.Exit) {
+	open := func(s pppbridge.Spec, local, peer netip.AddrPort, id, peerID uint32, log *syncBuffer) (circuit.Bridge, <-chan circuit.Exit) {
 		t.Helper()
 		udp, err := kernel.ConnectedUDP(local, peer)
 		if err != nil {

@@ -35,8 +35,8 @@ type lease struct {
 	key    string
 	wanted netip.Addr
 	events Events
-	tunnel uint16 // of the log's fields, with session; 0: not told
-	sess   uint16
+	tunnel uint32 // of the log's fields, with session; 0: not told
+	sess   uint32
 	agent  agent
 
 	identity identity

@@ -166,7 +166,7 @@ func wait[T any](t *testing.T, what string, from <-chan T) T {
 }
 
 func lineOf(i int) *subscriber.Line {
-	return &subscriber.Line{Tunnel: 1, Session: uint16(i + 1), CallingNumber: fmt.Sprintf("line %d", i), CalledNumber: "the exchange"}
+	return &subscriber.Line{Tunnel: 1, Session: uint32(i + 1), CallingNumber: fmt.Sprintf("line %d", i), CalledNumber: "the exchange"}
 }
 
 // TestServers: a hundred leases of each server, as a relay and as a client; the

@@ -124,7 +124,7 @@ func first(a, b string) string {
 }
 
 // id is a Tunnel ID or Session ID; 0 is none.
-func id(n uint16) string {
+func id(n uint32) string {
 	if n == 0 {
 		return ""
 	}

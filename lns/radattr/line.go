@@ -15,7 +15,7 @@ import (
 
 // NASPort is the NAS-Port of a session: our Tunnel ID above our Session ID.
 func NASPort(line *subscriber.Line) uint32 {
-	return uint32(line.Tunnel)<<16 | uint32(line.Session)
+	return line.Tunnel<<16 | line.Session
 }
 
 // NASPortID is the NAS-Port-Id of a session, for people: who speaks L2TP with us,

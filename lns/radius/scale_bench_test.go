@@ -113,7 +113,7 @@ func heap() float64 {
 func fullRecord(kind subscriber.RecordKind, i int) subscriber.Record {
 	return subscriber.Record{Kind: kind, Time: time.Now(), Session: &subscriber.RecordSession{
 		Line: subscriber.Line{
-			ID: fmt.Sprintf("5f3a9c1e-%08x", i), Tunnel: uint16(i >> 8), Session: uint16(i), LNS: true,
+			ID: fmt.Sprintf("5f3a9c1e-%08x", i), Tunnel: uint32(i >> 8), Session: uint32(i), LNS: true,
 			Local: netip.MustParseAddrPort("192.0.2.1:1701"), Peer: netip.MustParseAddrPort("198.51.100.7:1701"),
 			HostName: "lns1.example.net", PeerHostName: "lac7.example.net",
 			CallingNumber: fmt.Sprintf("line-%010d", i), CalledNumber: "0800123", CallSerial: uint32(i), TxSpeed: 100e6, RxSpeed: 40e6,

@@ -18,8 +18,8 @@ type Line struct {
 	ID string
 
 	// The tunnel: who speaks L2TP with whom.
-	Tunnel, PeerTunnel   uint16
-	Session, PeerSession uint16
+	Tunnel, PeerTunnel   uint32
+	Session, PeerSession uint32
 	Local, Peer          netip.AddrPort
 	HostName             string // ours, as the peer knows us
 	PeerHostName         string

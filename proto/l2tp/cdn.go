@@ -7,7 +7,7 @@ type CDN struct {
 	ResultCode ResultCode // the CDN constants; the text is cut to fit
 	// AssignedSessionID is the sender's, the same as in its request or reply.
 	// It may be 0: an end that refuses a call outright has assigned none.
-	AssignedSessionID uint16
+	AssignedSessionID uint32
 
 	Q931Cause     *Q931Cause     // nil: absent
 	PPPDisconnect *PPPDisconnect // nil: absent; of several, the last
@@ -20,7 +20,7 @@ func (*CDN) Type() MessageType { return TypeCDN }
 
 func (m *CDN) parse(v *values) error {
 	m.ResultCode = v.resultCode()
-	m.AssignedSessionID = v.uint16(AVPAssignedSessionID)
+	m.AssignedSessionID = uint32(v.uint16(AVPAssignedSessionID))
 	if b := v.raw[AVPQ931CauseCode]; b != nil {
 		m.Q931Cause = &Q931Cause{
 			Cause:    binary.BigEndian.Uint16(b),
@@ -41,7 +41,7 @@ func (m *CDN) parse(v *values) error {
 
 func (m *CDN) append(e *encoder) {
 	e.resultCode(m.ResultCode)
-	e.uint16(AVPAssignedSessionID, m.AssignedSessionID)
+	e.uint16(AVPAssignedSessionID, uint16(m.AssignedSessionID))
 	if q := m.Q931Cause; q != nil {
 		b := binary.BigEndian.AppendUint16(nil, q.Cause)
 		b = append(b, q.Message)

@@ -38,8 +38,8 @@ func PutDataHeader(b []byte, h *Header) int {
 	if h.Priority {
 		flags |= bitP
 	}
-	binary.BigEndian.PutUint16(b[pos:], h.TunnelID)
-	binary.BigEndian.PutUint16(b[pos+2:], h.SessionID)
+	binary.BigEndian.PutUint16(b[pos:], uint16(h.TunnelID))
+	binary.BigEndian.PutUint16(b[pos+2:], uint16(h.SessionID))
 	pos += 4
 	if h.HasSequence {
 		flags |= bitS
@@ -61,7 +61,7 @@ func PutDataHeader(b []byte, h *Header) int {
 // 2 only control and version are told, and the IDs are 0. ok is false if the
 // datagram ends before what was asked for. The rest of the header is not
 // checked: ParseHeader does that.
-func Peek(b []byte) (control bool, version uint8, tunnelID, sessionID uint16, ok bool) {
+func Peek(b []byte) (control bool, version uint8, tunnelID, sessionID uint32, ok bool) {
 	if len(b) < 2 {
 		return false, 0, 0, 0, false
 	}
@@ -77,7 +77,7 @@ func Peek(b []byte) (control bool, version uint8, tunnelID, sessionID uint16, ok
 	if len(b) < pos+4 {
 		return control, version, 0, 0, false
 	}
-	tunnelID = binary.BigEndian.Uint16(b[pos:])
-	sessionID = binary.BigEndian.Uint16(b[pos+2:])
+	tunnelID = uint32(binary.BigEndian.Uint16(b[pos:]))
+	sessionID = uint32(binary.BigEndian.Uint16(b[pos+2:]))
 	return control, version, tunnelID, sessionID, true
 }

@@ -58,8 +58,8 @@ func ParseMessage(payload, secret []byte) (Message, error) {
 
 // withIDs tells the IDs that the peer assigned.
 func (d *decoder) withIDs(e *Error) *Error {
-	e.AssignedTunnelID = d.uint16(AVPAssignedTunnelID)
-	e.AssignedSessionID = d.uint16(AVPAssignedSessionID)
+	e.AssignedTunnelID = uint32(d.uint16(AVPAssignedTunnelID))
+	e.AssignedSessionID = uint32(d.uint16(AVPAssignedSessionID))
 	return e
 }
 

@@ -123,7 +123,7 @@ func TestErrorIDs(t *testing.T) {
 	const bad = "8006 0000 0063"
 	for _, test := range []struct {
 		wire            string
-		tunnel, session uint16
+		tunnel, session uint32
 	}{
 		{goodSCCRQ + bad, 0x0102, 0},
 		{typeAVP(TypeSCCRQ) + bad + "8008 0000 0009 0102", 0x0102, 0},

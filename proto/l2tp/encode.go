@@ -90,11 +90,11 @@ func (e *encoder) optUint16(t AVPType, v uint16) {
 }
 
 // nonzeroID writes an ID that the RFC wants to be non-zero.
-func (e *encoder) nonzeroID(t AVPType, id uint16) {
+func (e *encoder) nonzeroID(t AVPType, id uint32) {
 	if id == 0 {
 		e.fail(fmt.Errorf("%s is 0: %w", t, ErrValueMissing))
 	}
-	e.uint16(t, id)
+	e.uint16(t, uint16(id))
 }
 
 // optUint32 writes v unless it is nil.

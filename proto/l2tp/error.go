@@ -68,8 +68,8 @@ type Error struct {
 	// AssignedTunnelID and AssignedSessionID are the peer's IDs as far as the
 	// message told them, because an answer to SCCRQ, ICRQ or OCRQ must be
 	// addressed to them. 0: not told.
-	AssignedTunnelID  uint16
-	AssignedSessionID uint16
+	AssignedTunnelID  uint32
+	AssignedSessionID uint32
 }
 
 // Error implements error.

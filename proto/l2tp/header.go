@@ -72,8 +72,8 @@ type Header struct {
 	Version uint8 // 2; 0 is written as 2
 
 	Length    uint16 // octets of the whole message, if HasLength
-	TunnelID  uint16 // the recipient's
-	SessionID uint16 // the recipient's; 0 on control messages of the tunnel
+	TunnelID  uint32 // the recipient's
+	SessionID uint32 // the recipient's; 0 on control messages of the tunnel
 	Ns        uint16 // if HasSequence
 	Nr        uint16 // if HasSequence; means nothing in data messages
 	Offset    uint16 // octets of offset padding, if HasOffset
@@ -104,7 +104,7 @@ func ParseHeader(b []byte) (h Header, payload []byte, err error) {
 		// A data message with no optional field, as nearly all are: there is
 		// nothing in it that could be wrong.
 		h.Version = Version
-		h.TunnelID, h.SessionID = binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint16(b[4:])
+		h.TunnelID, h.SessionID = uint32(binary.BigEndian.Uint16(b[2:])), uint32(binary.BigEndian.Uint16(b[4:]))
 		return h, b[plainHeaderLen:], nil
 	}
 	h.Control = flags&bitT != 0
@@ -155,8 +155,8 @@ func (h Header) parseFields(b []byte) (Header, []byte, error) {
 		}
 		b = b[:h.Length]
 	}
-	h.TunnelID = binary.BigEndian.Uint16(b[pos:])
-	h.SessionID = binary.BigEndian.Uint16(b[pos+2:])
+	h.TunnelID = uint32(binary.BigEndian.Uint16(b[pos:]))
+	h.SessionID = uint32(binary.BigEndian.Uint16(b[pos+2:]))
 	pos += 4
 	if h.HasSequence {
 		h.Ns = binary.BigEndian.Uint16(b[pos:])
@@ -208,8 +208,8 @@ func (h Header) Append(dst []byte) []byte {
 	if h.HasLength || h.Control {
 		dst = binary.BigEndian.AppendUint16(dst, h.Length)
 	}
-	dst = binary.BigEndian.AppendUint16(dst, h.TunnelID)
-	dst = binary.BigEndian.AppendUint16(dst, h.SessionID)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(h.TunnelID))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(h.SessionID))
 	if h.HasSequence || h.Control {
 		dst = binary.BigEndian.AppendUint16(dst, h.Ns)
 		dst = binary.BigEndian.AppendUint16(dst, h.Nr)
@@ -226,7 +226,7 @@ func (h Header) Append(dst []byte) []byte {
 // AppendControl writes a whole control message to dst: the header, with its
 // Length, and the payload, which is empty for a ZLB. The payload must leave
 // room for the header in 65,535 octets; AppendMessage sees to that.
-func AppendControl(dst []byte, tunnelID, sessionID, ns, nr uint16, payload []byte) []byte {
+func AppendControl(dst []byte, tunnelID, sessionID uint32, ns, nr uint16, payload []byte) []byte {
 	h := Header{
 		Control:   true,
 		Length:    uint16(ControlHeaderLen + len(payload)),

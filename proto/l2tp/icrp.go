@@ -2,7 +2,7 @@ package l2tp
 
 // ICRP is Incoming-Call-Reply, RFC 2661 section 6.7: the LNS accepts an ICRQ.
 type ICRP struct {
-	AssignedSessionID uint16 // not 0
+	AssignedSessionID uint32 // not 0
 
 	Unparsed
 }

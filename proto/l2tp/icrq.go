@@ -3,7 +3,7 @@ package l2tp
 // ICRQ is Incoming-Call-Request, RFC 2661 section 6.6: the LAC tells the LNS of
 // an incoming call.
 type ICRQ struct {
-	AssignedSessionID uint16 // not 0
+	AssignedSessionID uint32 // not 0
 	CallSerialNumber  uint32
 
 	BearerType        BearerType // 0: no physical link, or absent

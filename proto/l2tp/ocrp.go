@@ -3,7 +3,7 @@ package l2tp
 // OCRP is Outgoing-Call-Reply, RFC 2661 section 6.10: the LAC is able to
 // attempt the call of an OCRQ.
 type OCRP struct {
-	AssignedSessionID uint16 // not 0
+	AssignedSessionID uint32 // not 0
 
 	PhysicalChannelID *uint32 // nil: absent
 

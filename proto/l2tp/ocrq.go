@@ -3,7 +3,7 @@ package l2tp
 // OCRQ is Outgoing-Call-Request, RFC 2661 section 6.9: the LNS asks the LAC to
 // place a call.
 type OCRQ struct {
-	AssignedSessionID uint16 // not 0
+	AssignedSessionID uint32 // not 0
 	CallSerialNumber  uint32
 	MinimumBPS        uint32 // lowest acceptable line speed, bits per second
 	MaximumBPS        uint32 // highest acceptable line speed, bits per second

@@ -6,7 +6,7 @@ type SCCRP struct {
 	ProtocolVersion     ProtocolVersion // 0 is written as ProtocolVersion1
 	FramingCapabilities FramingType     // what the sender accepts
 	HostName            string          // 1 to 1,017 octets
-	AssignedTunnelID    uint16          // not 0
+	AssignedTunnelID    uint32          // not 0
 
 	BearerCapabilities BearerType // for outgoing calls; 0: none, or absent
 	FirmwareRevision   uint16     // 0: absent

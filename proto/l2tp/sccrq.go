@@ -11,7 +11,7 @@ type SCCRQ struct {
 	ProtocolVersion     ProtocolVersion // 0 is written as ProtocolVersion1
 	HostName            string          // 1 to 1,017 octets
 	FramingCapabilities FramingType     // what the sender accepts
-	AssignedTunnelID    uint16          // not 0
+	AssignedTunnelID    uint32          // not 0
 
 	BearerCapabilities BearerType // for outgoing calls; 0: none, or absent
 	ReceiveWindowSize  uint16     // control messages; 0: absent, that is 4

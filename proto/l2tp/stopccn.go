@@ -8,7 +8,7 @@ type StopCCN struct {
 	// AssignedTunnelID is the sender's, the same as in its SCCRQ or SCCRP. It
 	// may be 0 in what we receive and in what we send: an end that refuses an
 	// SCCRQ outright has assigned none.
-	AssignedTunnelID uint16
+	AssignedTunnelID uint32
 	ResultCode       ResultCode // the StopCCN constants; the text is cut to fit
 
 	Unparsed
@@ -18,13 +18,13 @@ type StopCCN struct {
 func (*StopCCN) Type() MessageType { return TypeStopCCN }
 
 func (m *StopCCN) parse(v *values) error {
-	m.AssignedTunnelID = v.uint16(AVPAssignedTunnelID)
+	m.AssignedTunnelID = uint32(v.uint16(AVPAssignedTunnelID))
 	m.ResultCode = v.resultCode()
 	return nil
 }
 
 func (m *StopCCN) append(e *encoder) {
-	e.uint16(AVPAssignedTunnelID, m.AssignedTunnelID)
+	e.uint16(AVPAssignedTunnelID, uint16(m.AssignedTunnelID))
 	e.resultCode(m.ResultCode)
 }
 

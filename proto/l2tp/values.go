@@ -46,8 +46,8 @@ func (v *values) uint32Ptr(t AVPType) *uint32 {
 }
 
 // nonzeroID reads an ID that the RFC wants to be non-zero.
-func (v *values) nonzeroID(t AVPType) (uint16, error) {
-	if id := v.uint16(t); id != 0 {
+func (v *values) nonzeroID(t AVPType) (uint32, error) {
+	if id := uint32(v.uint16(t)); id != 0 {
 		return id, nil
 	}
 	return 0, v.outOfRange(t, "must not be 0")

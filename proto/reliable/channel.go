@@ -24,7 +24,7 @@ type Channel struct {
 	now time.Time // the latest the caller said
 	err error
 
-	peerTunnel uint16
+	peerTunnel uint32
 	peerWindow int
 
 	// Sending. queue[:sent] is sent and not acknowledged, the rest waits;
@@ -101,7 +101,7 @@ func newAt(cfg Config, ns, nr uint16) *Channel {
 //
 // RFC 2661 section 5.8: "A value of 0 for the Receive Window Size AVP is
 // invalid." Whoever sends it all the same is taken to have sent none.
-func (c *Channel) SetPeer(tunnelID, window uint16) {
+func (c *Channel) SetPeer(tunnelID uint32, window uint16) {
 	c.peerTunnel = tunnelID
 	if window == 0 {
 		window = DefaultPeerWindow

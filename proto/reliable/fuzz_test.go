@@ -24,14 +24,14 @@ func FuzzChannel(f *testing.F) {
 			amount := int(ops[5])
 			switch ops[0] % 8 {
 			case 1, 2:
-				_ = c.Send(now, uint16(amount), make([]byte, amount))
+				_ = c.Send(now, uint32(amount), make([]byte, amount))
 			case 3:
 				h := control(c.next, c.una+binary.BigEndian.Uint16(ops[3:]))
 				_ = c.Receive(now, h, nil)
 			case 4:
 				now = now.Add(time.Duration(amount) * 10 * time.Millisecond)
 			case 5:
-				c.SetPeer(uint16(amount), binary.BigEndian.Uint16(ops[1:]))
+				c.SetPeer(uint32(amount), binary.BigEndian.Uint16(ops[1:]))
 			case 6:
 				if amount == 77 {
 					c.CloseReceive()

@@ -11,7 +11,7 @@ import (
 // incoming is a message that was received and not handed out yet.
 type incoming struct {
 	ns      uint16
-	session uint16
+	session uint32
 	payload []byte
 }
 
@@ -192,7 +192,7 @@ func (c *Channel) duplicate() error {
 // All messages are to be collected after each Receive. A message counts as
 // received, and is acknowledged, as soon as it can be had here; those left lying
 // take up room in the receive window.
-func (c *Channel) NextMessage() (sessionID uint16, payload []byte, ok bool) {
+func (c *Channel) NextMessage() (sessionID uint32, payload []byte, ok bool) {
 	if len(c.ready) == 0 {
 		return 0, nil, false
 	}

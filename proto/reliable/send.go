@@ -15,7 +15,7 @@ const maxPayload = 0xffff - headerLen
 // outgoing is a message that is not acknowledged yet.
 type outgoing struct {
 	packet      []byte // room for the header, then the payload
-	session     uint16
+	session     uint32
 	retransmits int
 	sentAt      time.Time
 	due         time.Time // of the next retransmission
@@ -24,7 +24,7 @@ type outgoing struct {
 // Send queues a message for the peer's session ID, 0 if it concerns the tunnel.
 // It leaves with the next Transmit at which the window has room. The payload is
 // copied. Errors: ErrQueueFull, ErrTooLong, ErrEmpty, ErrClosed, ErrUnreachable.
-func (c *Channel) Send(now time.Time, sessionID uint16, payload []byte) error {
+func (c *Channel) Send(now time.Time, sessionID uint32, payload []byte) error {
 	c.at(now)
 	switch {
 	case c.err != nil:
@@ -147,7 +147,7 @@ func (c *Channel) sendZLB(send func(packet []byte)) {
 	send(c.zlb[:])
 }
 
-func (c *Channel) header(session, ns uint16, length int) l2tp.Header {
+func (c *Channel) header(session uint32, ns uint16, length int) l2tp.Header {
 	return l2tp.Header{
 		Control:     true,
 		HasLength:   true,

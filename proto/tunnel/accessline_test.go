@@ -71,9 +71,9 @@ func TestConnectSpeedUpdateIgnored(t *testing.T) {
 		p.send(id, message(l2tp.TypeICCN))
 		// Message Type, M clear; Connect Speed Update (97) of section 6.1.
 		csun := []byte{0, 8, 0, 0, 0, 0, 0, byte(messageType), 0, 18, 0, 0, 0, 97, 0, 0}
-		csun = binary.BigEndian.AppendUint16(csun, id)
+		csun = binary.BigEndian.AppendUint16(csun, uint16(id))
 		csun = append(csun, 0, 0xf, 0xa0, 0, 0, 0x1f, 0x40, 0)
-		for _, session := range []uint16{0, id} {
+		for _, session := range []uint32{0, id} {
 			p.sendRaw(session, csun)
 			actions := p.actions
 			if drop := find[Drop](p); len(actions) != 1 || !errors.Is(drop.Reason, l2tp.ErrUnknownMessage) {

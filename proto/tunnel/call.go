@@ -45,7 +45,7 @@ func callOfICRQ(m *l2tp.ICRQ) Call {
 	}
 }
 
-func icrqOf(id uint16, c *Call) *l2tp.ICRQ {
+func icrqOf(id uint32, c *Call) *l2tp.ICRQ {
 	return &l2tp.ICRQ{
 		AssignedSessionID: id,
 		CallSerialNumber:  c.CallSerial,
@@ -95,7 +95,7 @@ func callOfOCRQ(m *l2tp.OCRQ) Call {
 	}
 }
 
-func ocrqOf(id uint16, c *Call) *l2tp.OCRQ {
+func ocrqOf(id uint32, c *Call) *l2tp.OCRQ {
 	return &l2tp.OCRQ{
 		AssignedSessionID: id,
 		CallSerialNumber:  c.CallSerial,

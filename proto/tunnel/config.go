@@ -30,7 +30,7 @@ const (
 type Config struct {
 	// LocalID is our Assigned Tunnel ID: 1 to 65535, unique among the tunnels
 	// of this end.
-	LocalID uint16
+	LocalID uint32
 
 	HostName         string // Host Name AVP; at least one octet
 	VendorName       string // Vendor Name AVP; empty: not sent
@@ -80,8 +80,9 @@ type Config struct {
 	// come from; crypto/rand outside tests. A read that fails ends the tunnel.
 	Rand io.Reader
 	// NewSessionID, if set, proposes local Session IDs in place of the built-in
-	// choice. A proposal that is 0 or in use counts as "none is free".
-	NewSessionID func() uint16
+	// choice. A proposal that is 0, above 65535 or in use counts as
+	// "none is free".
+	NewSessionID func() uint32
 }
 
 // withDefaults returns the configuration with every default filled in.

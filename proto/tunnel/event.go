@@ -33,7 +33,7 @@ type (
 
 	// AcceptCall answers CallRequested: ICRP is sent, or OCRP.
 	AcceptCall struct {
-		Session uint16
+		Session uint32
 		// Ref is the owner's word for the call, as in PlaceCall.
 		Ref any
 		// Connected is for an outgoing call whose line is up already: OCCN
@@ -44,31 +44,31 @@ type (
 
 	// RejectCall answers CallRequested with a CDN.
 	RejectCall struct {
-		Session uint16
+		Session uint32
 		Cause   Cause
 	}
 
 	// ConnectCall says that the line of an accepted outgoing call is up (OCCN).
 	ConnectCall struct {
-		Session uint16
+		Session uint32
 		Call    Call
 	}
 
 	// CloseCall ends a call in any state with a CDN.
 	CloseCall struct {
-		Session uint16
+		Session uint32
 		Cause   Cause
 	}
 
 	// SetLinkInfo is the LNS telling the LAC the negotiated ACCMs (SLI).
 	SetLinkInfo struct {
-		Session            uint16
+		Session            uint32
 		SendACCM, RecvACCM uint32
 	}
 
 	// ReportWANErrors is the LAC telling the LNS the line's error counts (WEN).
 	ReportWANErrors struct {
-		Session uint16
+		Session uint32
 		Errors  l2tp.CallErrors
 	}
 
@@ -167,21 +167,21 @@ type (
 	// the owner can close the call before it is up.
 	CallPlaced struct {
 		Ref     any
-		Session uint16
+		Session uint32
 	}
 
 	// CallRequested says that the peer wants a call. The owner answers with
 	// AcceptCall or RejectCall, now or later; the call waits, with a deadline.
 	CallRequested struct {
-		Session uint16
+		Session uint32
 		Call    Call
 	}
 
 	// CallUp says that a call is established, so frames may flow.
 	CallUp struct {
 		Ref         any
-		Session     uint16
-		PeerSession uint16
+		Session     uint32
+		PeerSession uint32
 		// LNS says which role this end has in this call.
 		LNS  bool
 		Call Call
@@ -192,21 +192,21 @@ type (
 	// placed and never got as far as an ID.
 	CallDown struct {
 		Ref     any
-		Session uint16
+		Session uint32
 		Cause   Cause
 	}
 
 	// LinkInfo is an SLI from the LNS.
 	LinkInfo struct {
 		Ref                any
-		Session            uint16
+		Session            uint32
 		SendACCM, RecvACCM uint32
 	}
 
 	// WANErrors is a WEN from the LAC.
 	WANErrors struct {
 		Ref     any
-		Session uint16
+		Session uint32
 		Errors  l2tp.CallErrors
 	}
 
@@ -240,7 +240,7 @@ type PeerInfo struct {
 	HostName         string
 	VendorName       string
 	FirmwareRevision uint16
-	TunnelID         uint16 // its Assigned Tunnel ID
+	TunnelID         uint32 // its Assigned Tunnel ID
 	ReceiveWindow    uint16
 	Framing          l2tp.FramingType
 	Bearer           l2tp.BearerType

@@ -30,13 +30,13 @@ func (f *fuzzer) bytes(n int) []byte {
 
 // session picks a Session ID: mostly one that is there, and the same one each
 // time the same input is run.
-func (f *fuzzer) session(t *Tunnel) uint16 {
+func (f *fuzzer) session(t *Tunnel) uint32 {
 	n := int(f.byte())
 	if n < 200 && len(t.sessions) > 0 {
 		ids := slices.Sorted(maps.Keys(t.sessions))
 		return ids[n%len(ids)]
 	}
-	return uint16(n)
+	return uint32(n)
 }
 
 func (f *fuzzer) event(p *peer) Event {
@@ -75,7 +75,7 @@ func (f *fuzzer) event(p *peer) Event {
 	case 12: // any header
 		h := l2tp.Header{
 			Control: f.byte() > 10, HasSequence: true, HasLength: true, Version: 2,
-			TunnelID: uint16(f.byte()), SessionID: session, Ns: uint16(f.byte()), Nr: uint16(f.byte()),
+			TunnelID: uint32(f.byte()), SessionID: session, Ns: uint16(f.byte()), Nr: uint16(f.byte()),
 		}
 		return Receive{h, f.bytes(int(f.byte()))}
 	default:
@@ -85,17 +85,17 @@ func (f *fuzzer) event(p *peer) Event {
 		}
 		switch m := m.(type) {
 		case *l2tp.ICRQ:
-			m.AssignedSessionID = uint16(f.byte()) + 1
+			m.AssignedSessionID = uint32(f.byte()) + 1
 			session = 0
 		case *l2tp.OCRQ:
-			m.AssignedSessionID = uint16(f.byte()) + 1
+			m.AssignedSessionID = uint32(f.byte()) + 1
 			session = 0
 		case *l2tp.ICRP:
-			m.AssignedSessionID = uint16(f.byte()) + 1
+			m.AssignedSessionID = uint32(f.byte()) + 1
 		case *l2tp.OCRP:
-			m.AssignedSessionID = uint16(f.byte()) + 1
+			m.AssignedSessionID = uint32(f.byte()) + 1
 		case *l2tp.CDN:
-			m.AssignedSessionID = uint16(f.byte())
+			m.AssignedSessionID = uint32(f.byte())
 		}
 		h, payload := p.encode(session, m)
 		return Receive{h, payload}
@@ -105,7 +105,7 @@ func (f *fuzzer) event(p *peer) Event {
 // tally holds the promises of the actions against each other.
 type tally struct {
 	p                    *peer
-	open                 map[uint16]bool
+	open                 map[uint32]bool
 	tunnelUp, down, gone int
 }
 
@@ -172,7 +172,7 @@ func FuzzStep(f *testing.F) {
 		} else {
 			p = accept(t, cfg, theirSCCRQ())
 		}
-		c := &tally{p: p, open: map[uint16]bool{}}
+		c := &tally{p: p, open: map[uint32]bool{}}
 		c.check()
 		in := &fuzzer{data}
 		for len(in.data) > 0 {

@@ -46,7 +46,7 @@ type peer struct {
 	tunnel  *Tunnel
 	now     time.Time
 	ns, nr  uint16
-	to      uint16 // the tunnel ID to write in headers
+	to      uint32 // the tunnel ID to write in headers
 	secret  []byte
 	actions []Action // of the last step, without Send
 	sent    []sentMessage
@@ -132,7 +132,7 @@ func accepted(t testing.TB, cfg Config) *peer {
 	return p
 }
 
-func (p *peer) encode(session uint16, m l2tp.Message) (l2tp.Header, []byte) {
+func (p *peer) encode(session uint32, m l2tp.Message) (l2tp.Header, []byte) {
 	p.t.Helper()
 	payload, err := l2tp.AppendMessage(nil, m, l2tp.AppendOptions{})
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *peer) encode(session uint16, m l2tp.Message) (l2tp.Header, []byte) {
 	return p.header(session, payload), payload
 }
 
-func (p *peer) header(session uint16, payload []byte) l2tp.Header {
+func (p *peer) header(session uint32, payload []byte) l2tp.Header {
 	packet := l2tp.AppendControl(nil, p.to, session, p.ns, p.nr, payload)
 	h, _, err := l2tp.ParseHeader(packet)
 	if err != nil {
@@ -154,14 +154,14 @@ func (p *peer) header(session uint16, payload []byte) l2tp.Header {
 }
 
 // send gives a message to the tunnel.
-func (p *peer) send(session uint16, m l2tp.Message) {
+func (p *peer) send(session uint32, m l2tp.Message) {
 	p.t.Helper()
 	h, payload := p.encode(session, m)
 	p.step(Receive{Header: h, Payload: payload})
 }
 
 // sendRaw gives AVPs to the tunnel as they are.
-func (p *peer) sendRaw(session uint16, payload []byte) {
+func (p *peer) sendRaw(session uint32, payload []byte) {
 	p.t.Helper()
 	h := p.header(session, payload)
 	p.step(Receive{Header: h, Payload: payload})

@@ -52,13 +52,13 @@ type idPage struct {
 }
 
 type freedID struct {
-	id uint16
+	id uint32
 	at time.Time
 }
 
 // take finds an ID that is not in use and marks it used. Errors:
 // ErrTooManySessions, or that of r.
-func (s *idSpace) take(now time.Time, r io.Reader) (uint16, error) {
+func (s *idSpace) take(now time.Time, r io.Reader) (uint32, error) {
 	for len(s.freed) > 0 && now.Sub(s.freed[0].at) >= idQuarantine {
 		s.release()
 	}
@@ -79,18 +79,21 @@ func (s *idSpace) take(now time.Time, r io.Reader) (uint16, error) {
 	slot, _ := p.used.nextClear(random[1])
 	p.used.set(slot)
 	p.count++
-	return uint16(p.number)<<8 | uint16(slot), nil
+	return uint32(p.number)<<8 | uint32(slot), nil
 }
 
 // free puts an ID in quarantine.
-func (s *idSpace) free(now time.Time, id uint16) {
+func (s *idSpace) free(now time.Time, id uint32) {
 	if s.taken(id) {
 		s.freed = append(s.freed, freedID{id, now})
 	}
 }
 
 // taken says whether the ID is in use or in quarantine.
-func (s *idSpace) taken(id uint16) bool {
+func (s *idSpace) taken(id uint32) bool {
+	if id > 0xffff {
+		return false
+	}
 	p := s.page(uint8(id >> 8))
 	return p != nil && p.used.get(uint8(id))
 }
@@ -141,13 +144,13 @@ func (s *idSpace) pageWithRoom(random uint8) *idPage {
 
 // newSessionID takes an ID for a new session. Errors: ErrTooManySessions,
 // ErrRandom.
-func (t *Tunnel) newSessionID(now time.Time) (uint16, error) {
+func (t *Tunnel) newSessionID(now time.Time) (uint32, error) {
 	if len(t.sessions) >= t.cfg.MaxSessions {
 		return 0, ErrTooManySessions
 	}
 	if t.cfg.NewSessionID != nil {
 		id := t.cfg.NewSessionID()
-		if _, used := t.sessions[id]; used || id == 0 {
+		if _, used := t.sessions[id]; used || id == 0 || id > 0xffff {
 			return 0, ErrTooManySessions
 		}
 		return id, nil
@@ -165,18 +168,18 @@ func (t *Tunnel) newSessionID(now time.Time) (uint16, error) {
 // refusalID is an ID for the Assigned Session ID AVP of a CDN that refuses a
 // call for which we keep no state. It must not be 0, and it must not be that of
 // a call that is there; no message can come for it.
-func (t *Tunnel) refusalID() uint16 {
+func (t *Tunnel) refusalID() uint32 {
 	var random [2]byte
 	if t.cfg.Rand != nil {
 		// A failure leaves 0, which is as good a place to start.
 		_, _ = io.ReadFull(t.cfg.Rand, random[:])
 	}
-	id := uint16(random[0])<<8 | uint16(random[1])
+	id := uint32(random[0])<<8 | uint32(random[1])
 	for range 1 << 16 {
 		if _, used := t.sessions[id]; id != 0 && !used {
 			return id
 		}
-		id++
+		id = (id + 1) & 0xffff
 	}
 	return 1
 }

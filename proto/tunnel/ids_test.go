@@ -11,7 +11,7 @@ import (
 func TestEverySessionIDOnce(t *testing.T) {
 	var s idSpace
 	r := randReader{rand.New(rand.NewPCG(1, 1))}
-	seen := map[uint16]bool{}
+	seen := map[uint32]bool{}
 	for i := range MaxSessions {
 		id, err := s.take(epoch, r)
 		if err != nil || id == 0 || seen[id] {
@@ -39,7 +39,7 @@ func TestSessionIDQuarantine(t *testing.T) {
 	var s idSpace
 	r := randReader{rand.New(rand.NewPCG(2, 2))}
 	now := epoch
-	freedAt := map[uint16]time.Time{}
+	freedAt := map[uint32]time.Time{}
 	reused := 0
 	for range 20000 {
 		now = now.Add(100 * time.Millisecond)
@@ -72,8 +72,8 @@ func TestSessionIDQuarantine(t *testing.T) {
 // IDs of different tunnels differ, and neighbours within one do not follow on
 // each other.
 func TestSessionIDsAreUnpredictable(t *testing.T) {
-	firsts := map[uint16]bool{}
-	steps := map[uint16]int{}
+	firsts := map[uint32]bool{}
+	steps := map[uint32]int{}
 	for seed := range uint64(1000) {
 		var s idSpace
 		r := randReader{rand.New(rand.NewPCG(seed, 3))}
@@ -121,9 +121,9 @@ func TestBitmapNextClear(t *testing.T) {
 
 // Config.NewSessionID takes the place of the built-in choice.
 func TestNewSessionID(t *testing.T) {
-	next := uint16(0)
+	next := uint32(0)
 	cfg := testConfig()
-	cfg.NewSessionID = func() uint16 { return next }
+	cfg.NewSessionID = func() uint32 { return next }
 	p := dialled(t, cfg)
 	p.step(PlaceCall{})
 	if find[CallDown](p).Cause.Err != ErrTooManySessions {

@@ -18,7 +18,7 @@ func TestOverload(t *testing.T) {
 	p := dialled(t, cfg)
 	limit := defaultQueue(10)
 	for i := range 2 * limit {
-		_, payload := p.encode(0, &l2tp.ICRQ{AssignedSessionID: uint16(1000 + i)})
+		_, payload := p.encode(0, &l2tp.ICRQ{AssignedSessionID: uint32(1000 + i)})
 		h := p.header(0, nil)
 		h.Ns, h.Nr = p.ns-1, 2 // nothing new is acknowledged
 		p.step(Receive{h, payload})
@@ -42,7 +42,7 @@ func TestOverload(t *testing.T) {
 func TestManyCallsAtOnce(t *testing.T) {
 	p := dialled(t, testConfig())
 	const calls = 500
-	var ids []uint16
+	var ids []uint32
 	for i := range calls {
 		p.step(PlaceCall{Ref: i})
 		ids = append(ids, find[CallPlaced](p).Session)

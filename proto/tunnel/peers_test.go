@@ -32,7 +32,7 @@ func TestStopCCNTellsTheTunnelID(t *testing.T) {
 	const id = "8008 0000 0009 0014" // Assigned Tunnel ID 20
 	for name, c := range map[string]struct {
 		payload string
-		want    uint16
+		want    uint32
 	}{
 		"well written":       {"8008 0000 0000 0004" + id + "8008 0000 0001 0004", peerID},
 		"no Result Code":     {"8008 0000 0000 0004" + id, peerID},
@@ -148,7 +148,7 @@ func TestWindowOfOne(t *testing.T) {
 	p := &peer{t: t, tunnel: core, now: epoch, to: 10, ns: 1}
 	p.take(actions)
 	p.send(0, &l2tp.SCCCN{})
-	for id := uint16(1); id <= 3; id++ {
+	for id := uint32(1); id <= 3; id++ {
 		p.send(0, &l2tp.ICRQ{AssignedSessionID: id})
 		p.step(AcceptCall{Session: find[CallRequested](p).Session})
 		if id == 1 {
@@ -158,7 +158,7 @@ func TestWindowOfOne(t *testing.T) {
 			t.Fatalf("sent %v with a message unacknowledged", p.sent)
 		}
 	}
-	for id := uint16(2); id <= 3; id++ {
+	for id := uint32(2); id <= 3; id++ {
 		p.nr++
 		p.ack()
 		if _, at := sentOf[*l2tp.ICRP](p); at.SessionID != id || len(p.sentTypes()) != 1 {

@@ -14,8 +14,8 @@ const wanErrorInterval = 60 * time.Second
 
 // session is one call.
 type session struct {
-	id     uint16 // ours
-	peerID uint16 // the peer's; 0 until it told us
+	id     uint32 // ours
+	peerID uint32 // the peer's; 0 until it told us
 	state  SessionState
 	placed bool // by us; otherwise the peer asked for it
 	call   Call // what is known about it
@@ -31,8 +31,8 @@ type session struct {
 
 // SessionInfo tells about a call.
 type SessionInfo struct {
-	ID        uint16 // ours
-	PeerID    uint16 // the peer's; 0 until it told us
+	ID        uint32 // ours
+	PeerID    uint32 // the peer's; 0 until it told us
 	State     SessionState
 	Direction Direction
 	LNS       bool // our role in this call
@@ -117,7 +117,7 @@ func (t *Tunnel) setState(now time.Time, s *session, state SessionState) {
 }
 
 // lookup finds a session that the peer can know of.
-func (t *Tunnel) lookup(id uint16) *session {
+func (t *Tunnel) lookup(id uint32) *session {
 	s := t.sessions[id]
 	if s == nil || s.state == CallWaitTunnel {
 		return nil
@@ -127,7 +127,7 @@ func (t *Tunnel) lookup(id uint16) *session {
 
 // learnPeerID takes the peer's Assigned Session ID; false if it is 0 or another
 // call has it.
-func (t *Tunnel) learnPeerID(s *session, id uint16) bool {
+func (t *Tunnel) learnPeerID(s *session, id uint32) bool {
 	if other := t.byPeer[id]; id == 0 || other != nil && other != s {
 		return false
 	}
@@ -162,7 +162,7 @@ func (t *Tunnel) closeSession(now time.Time, s *session, cause Cause) {
 // ID AVP first sent to the receiving peer is used, permitting the peer to
 // identify the appropriate tunnel even if CDN is sent before an Assigned Session
 // ID is received."
-func (t *Tunnel) sendCDN(now time.Time, peerID, localID uint16, cause Cause) {
+func (t *Tunnel) sendCDN(now time.Time, peerID, localID uint32, cause Cause) {
 	t.mustSend(now, peerID, &l2tp.CDN{
 		ResultCode:        cause.Result,
 		AssignedSessionID: localID,
@@ -173,7 +173,7 @@ func (t *Tunnel) sendCDN(now time.Time, peerID, localID uint16, cause Cause) {
 
 // refuse answers a request for a call for which there is no session with a CDN,
 // and keeps nothing. peerID is the peer's Assigned Session ID.
-func (t *Tunnel) refuse(now time.Time, peerID uint16, result l2tp.ResultCode, why error) {
+func (t *Tunnel) refuse(now time.Time, peerID uint32, result l2tp.ResultCode, why error) {
 	t.stats.Refused++
 	t.drop(why)
 	t.sendCDN(now, peerID, t.refusalID(), Cause{Result: result})
@@ -181,7 +181,7 @@ func (t *Tunnel) refuse(now time.Time, peerID uint16, result l2tp.ResultCode, wh
 
 // endAllCalls ends every call in the order of the IDs, as the tunnel is over.
 func (t *Tunnel) endAllCalls(now time.Time, cause Cause) {
-	ids := make([]uint16, 0, len(t.sessions))
+	ids := make([]uint32, 0, len(t.sessions))
 	for id := range t.sessions {
 		ids = append(ids, id)
 	}

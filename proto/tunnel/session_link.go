@@ -8,7 +8,7 @@ import (
 
 // recvSLI: RFC 2661 section 6.14: "The Set-Link-Info message is an L2TP control
 // message sent by the LNS to the LAC to set PPP-negotiated options."
-func (t *Tunnel) recvSLI(sessionID uint16, m *l2tp.SLI) {
+func (t *Tunnel) recvSLI(sessionID uint32, m *l2tp.SLI) {
 	if s := t.linkSession(t.lookup(sessionID), false); s != nil {
 		t.emit(LinkInfo{Ref: s.ref, Session: s.id, SendACCM: m.SendACCM, RecvACCM: m.RecvACCM})
 	}
@@ -16,7 +16,7 @@ func (t *Tunnel) recvSLI(sessionID uint16, m *l2tp.SLI) {
 
 // recvWEN: RFC 2661 section 6.13: "The WAN-Error-Notify message is an L2TP
 // control message sent by the LAC to the LNS to indicate WAN error conditions".
-func (t *Tunnel) recvWEN(sessionID uint16, m *l2tp.WEN) {
+func (t *Tunnel) recvWEN(sessionID uint32, m *l2tp.WEN) {
 	if s := t.linkSession(t.lookup(sessionID), true); s != nil {
 		t.emit(WANErrors{Ref: s.ref, Session: s.id, Errors: m.CallErrors})
 	}

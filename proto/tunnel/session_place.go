@@ -29,7 +29,7 @@ func (t *Tunnel) placeCall(now time.Time, ev PlaceCall) {
 		// values, which are likely to be unique for a significant period of
 		// time": an owner with many tunnels knows better ones.
 		t.serial++
-		call.CallSerial = uint32(t.cfg.LocalID)<<16 | t.serial&0xffff
+		call.CallSerial = t.cfg.LocalID<<16 | t.serial&0xffff
 	}
 	s, err := t.addSession(now, CallWaitTunnel, session{placed: true, ref: ev.Ref, call: call})
 	if err != nil {
@@ -168,7 +168,7 @@ func (t *Tunnel) recvOCRP(now time.Time, s *session, m *l2tp.OCRP) {
 // takePeerID takes the Assigned Session ID of a reply; a reply without a usable
 // one is not acceptable. The CDN then goes to Session ID 0, so that it does not
 // hit another call.
-func (t *Tunnel) takePeerID(now time.Time, s *session, id uint16) bool {
+func (t *Tunnel) takePeerID(now time.Time, s *session, id uint32) bool {
 	if t.learnPeerID(s, id) {
 		return true
 	}

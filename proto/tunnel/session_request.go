@@ -10,7 +10,7 @@ import (
 // ICRP | wait-connect" and "not acceptable | Send CDN, Clean up | idle" of RFC
 // 2661 section 7.4.2, and the same of section 7.5.1. Between the request and the
 // reply stands the owner.
-func (t *Tunnel) recvRequest(now time.Time, sessionID, peerID uint16, call Call, m l2tp.MessageType) {
+func (t *Tunnel) recvRequest(now time.Time, sessionID, peerID uint32, call Call, m l2tp.MessageType) {
 	// "wait-connect | Receive ICRQ, ICRP | Send CDN, Clean up" and its like: a
 	// request for a session that is there. It may say so by the header, or by
 	// an Assigned Session ID that the peer has given to another call already;
@@ -39,7 +39,7 @@ func (t *Tunnel) recvRequest(now time.Time, sessionID, peerID uint16, call Call,
 }
 
 // refusal says why a request cannot be granted, before the owner is asked.
-func (t *Tunnel) refusal(sessionID, peerID uint16, call *Call) (l2tp.ResultCode, error) {
+func (t *Tunnel) refusal(sessionID, peerID uint32, call *Call) (l2tp.ResultCode, error) {
 	switch {
 	case sessionID != 0:
 		// Section 4.4.4: "Before the Assigned Session ID AVP is received from a
@@ -148,7 +148,7 @@ func (t *Tunnel) connect(now time.Time, s *session, line Call) {
 // waitingFor finds the session of an owner's event, which must be in the state
 // given; nil, with a Drop, otherwise. An event for a session that has ended
 // meanwhile is nothing unusual.
-func (t *Tunnel) waitingFor(id uint16, state SessionState) *session {
+func (t *Tunnel) waitingFor(id uint32, state SessionState) *session {
 	s := t.sessions[id]
 	switch {
 	case s == nil:

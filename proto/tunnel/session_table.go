@@ -46,7 +46,7 @@ func callReaction(direction Direction, state SessionState, m l2tp.MessageType) r
 
 // sessionMessage handles a message about one call. sessionID is that of the
 // header: ours, or 0.
-func (t *Tunnel) sessionMessage(now time.Time, sessionID uint16, m l2tp.Message) {
+func (t *Tunnel) sessionMessage(now time.Time, sessionID uint32, m l2tp.Message) {
 	// Section 5.2: "After successful control connection establishment,
 	// individual sessions may be created."
 	if t.state != Established {
@@ -114,9 +114,9 @@ func wrongState(s *session, m l2tp.MessageType) Cause {
 // an end that has placed the call and closed it knows that its CDN is on the way
 // already, one that never did must get rid of the peer's session. Whether it did
 // is told by the ID, which is kept out of use for a while.
-func (t *Tunnel) unknownSession(now time.Time, sessionID uint16, m l2tp.Message) {
+func (t *Tunnel) unknownSession(now time.Time, sessionID uint32, m l2tp.Message) {
 	t.drop(ErrUnknownSession)
-	var peerID uint16
+	var peerID uint32
 	switch m := m.(type) {
 	case *l2tp.ICRP:
 		peerID = m.AssignedSessionID
@@ -138,7 +138,7 @@ func (t *Tunnel) unknownSession(now time.Time, sessionID uint16, m l2tp.Message)
 // 4.4.4: the Assigned Session ID AVP permits "the peer to identify the
 // appropriate tunnel even if CDN is sent before an Assigned Session ID is
 // received", that is with Session ID 0.
-func (t *Tunnel) recvCDN(now time.Time, sessionID uint16, m *l2tp.CDN) {
+func (t *Tunnel) recvCDN(now time.Time, sessionID uint32, m *l2tp.CDN) {
 	s := t.findForCDN(sessionID, m.AssignedSessionID)
 	if s == nil {
 		t.drop(ErrUnknownSession)
@@ -152,7 +152,7 @@ func (t *Tunnel) recvCDN(now time.Time, sessionID uint16, m *l2tp.CDN) {
 	})
 }
 
-func (t *Tunnel) findForCDN(sessionID, assigned uint16) *session {
+func (t *Tunnel) findForCDN(sessionID, assigned uint32) *session {
 	if sessionID != 0 {
 		return t.lookup(sessionID)
 	}
@@ -164,7 +164,7 @@ func (t *Tunnel) findForCDN(sessionID, assigned uint16) *session {
 
 // badSessionMessage handles a message about a call that could not be read and
 // whose fault reaches as far as the session.
-func (t *Tunnel) badSessionMessage(now time.Time, sessionID uint16, bad *l2tp.Error) {
+func (t *Tunnel) badSessionMessage(now time.Time, sessionID uint32, bad *l2tp.Error) {
 	s := t.lookup(sessionID)
 	switch bad.Message {
 	case l2tp.TypeCDN:

@@ -17,7 +17,7 @@ import (
 // simCall is what the owner of one end knows of one call.
 type simCall struct {
 	up, down int
-	peer     uint16
+	peer     uint32
 	cause    Cause
 }
 
@@ -30,9 +30,9 @@ type simTunnel struct {
 	downs    int
 	gone     int
 	stopped  bool
-	calls    map[uint16]*simCall // by session; an ID does not come twice in a run
+	calls    map[uint32]*simCall // by session; an ID does not come twice in a run
 	unplaced int                 // calls that ended without an ID
-	live     []uint16            // sessions that the owner may close
+	live     []uint32            // sessions that the owner may close
 }
 
 // simEnd is a host: it takes packets apart and gives them to their tunnel.
@@ -40,8 +40,8 @@ type simEnd struct {
 	run     *simRun
 	name    simnet.Addr
 	other   simnet.Addr
-	nextID  uint16
-	tunnels map[uint16]*simTunnel
+	nextID  uint32
+	tunnels map[uint32]*simTunnel
 	all     []*simTunnel
 }
 
@@ -88,8 +88,8 @@ func newSimRun(t *testing.T, seed uint64) *simRun {
 	return r
 }
 
-func (r *simRun) newEnd(name, other simnet.Addr, firstID uint16) *simEnd {
-	e := &simEnd{run: r, name: name, other: other, nextID: firstID, tunnels: map[uint16]*simTunnel{}}
+func (r *simRun) newEnd(name, other simnet.Addr, firstID uint32) *simEnd {
+	e := &simEnd{run: r, name: name, other: other, nextID: firstID, tunnels: map[uint32]*simTunnel{}}
 	r.net.Attach(name, func(now time.Time, from simnet.Addr, packet []byte) { e.receive(now, packet) })
 	return e
 }
@@ -112,7 +112,7 @@ func (e *simEnd) config() Config {
 }
 
 func (e *simEnd) add(core *Tunnel, actions []Action) *simTunnel {
-	s := &simTunnel{end: e, core: core, calls: map[uint16]*simCall{}}
+	s := &simTunnel{end: e, core: core, calls: map[uint32]*simCall{}}
 	e.tunnels[core.LocalID()] = s
 	e.all = append(e.all, s)
 	s.timer = e.run.net.At(time.Time{}, func(time.Time) { s.step(Tick{}) })
@@ -135,7 +135,7 @@ func (e *simEnd) receive(now time.Time, packet []byte) {
 	if err != nil {
 		return
 	}
-	var id uint16
+	var id uint32
 	switch m := m.(type) {
 	case *l2tp.SCCRQ:
 		id = m.AssignedTunnelID
@@ -161,7 +161,7 @@ func (s *simTunnel) step(ev Event) {
 	s.perform(s.core.Step(s.end.run.net.Now(), ev))
 }
 
-func (s *simTunnel) call(id uint16) *simCall {
+func (s *simTunnel) call(id uint32) *simCall {
 	if id == 0 {
 		s.end.run.fatalf("session 0")
 	}

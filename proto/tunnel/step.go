@@ -121,7 +121,7 @@ func (t *Tunnel) unreachable(now time.Time) {
 }
 
 // send queues a message for the peer. sessionID is the peer's, or 0.
-func (t *Tunnel) send(now time.Time, sessionID uint16, m l2tp.Message) error {
+func (t *Tunnel) send(now time.Time, sessionID uint32, m l2tp.Message) error {
 	payload, err := l2tp.AppendMessage(t.payload[:0], m, l2tp.AppendOptions{
 		Secret: t.cfg.Secret,
 		Hide:   t.hides(m.Type()),
@@ -156,7 +156,7 @@ func (t *Tunnel) hides(m l2tp.MessageType) bool {
 
 // mustSend is send for a message that the protocol cannot do without: if it
 // cannot go, the tunnel ends. It reports whether the tunnel lives on.
-func (t *Tunnel) mustSend(now time.Time, sessionID uint16, m l2tp.Message) bool {
+func (t *Tunnel) mustSend(now time.Time, sessionID uint32, m l2tp.Message) bool {
 	if t.queueFull() {
 		t.overload(now)
 		return false
@@ -219,7 +219,7 @@ func (t *Tunnel) recvDead(payload []byte) {
 // RFC 2661 section 4.4.3: "The L2TP peer MUST place this value in the Tunnel ID
 // header field of all control and data messages that it subsequently transmits
 // over the associated tunnel", and that is our StopCCN or ZLB.
-func (t *Tunnel) learnTunnelID(id uint16) {
+func (t *Tunnel) learnTunnelID(id uint32) {
 	if t.peer.TunnelID == 0 && id != 0 {
 		t.peer.TunnelID = id
 		t.ch.SetPeer(id, 0)
@@ -266,7 +266,7 @@ func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
 }
 
 // message handles one message, in order and exactly once.
-func (t *Tunnel) message(now time.Time, sessionID uint16, payload []byte) {
+func (t *Tunnel) message(now time.Time, sessionID uint32, payload []byte) {
 	m, err := l2tp.ParseMessage(payload, t.cfg.Secret)
 	if err != nil {
 		t.badMessage(now, sessionID, err)
@@ -285,7 +285,7 @@ func (t *Tunnel) message(now time.Time, sessionID uint16, payload []byte) {
 // terminated. If the M bit is set on an unrecognized AVP within a message
 // associated with the overall tunnel, the entire tunnel (and all sessions
 // within) MUST be terminated."
-func (t *Tunnel) badMessage(now time.Time, sessionID uint16, err error) {
+func (t *Tunnel) badMessage(now time.Time, sessionID uint32, err error) {
 	var bad *l2tp.Error
 	if !errors.As(err, &bad) {
 		t.drop(err)

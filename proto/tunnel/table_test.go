@@ -130,11 +130,11 @@ func TestEveryMessageInEveryTunnelState(t *testing.T) {
 type callStage struct {
 	table string // of RFC 2661
 	state SessionState
-	begin func(*testing.T) (*peer, uint16)
+	begin func(*testing.T) (*peer, uint32)
 }
 
-func placeStage(d Direction, messages ...l2tp.Message) func(*testing.T) (*peer, uint16) {
-	return func(t *testing.T) (*peer, uint16) {
+func placeStage(d Direction, messages ...l2tp.Message) func(*testing.T) (*peer, uint32) {
+	return func(t *testing.T) (*peer, uint32) {
 		p := dialled(t, testConfig())
 		p.step(PlaceCall{Ref: "ref", Call: Call{Direction: d, CalledNumber: "1"}})
 		id := find[CallPlaced](p).Session
@@ -146,8 +146,8 @@ func placeStage(d Direction, messages ...l2tp.Message) func(*testing.T) (*peer, 
 	}
 }
 
-func requestStage(m l2tp.Message, then ...any) func(*testing.T) (*peer, uint16) {
-	return func(t *testing.T) (*peer, uint16) {
+func requestStage(m l2tp.Message, then ...any) func(*testing.T) (*peer, uint32) {
+	return func(t *testing.T) (*peer, uint32) {
 		p := dialled(t, testConfig())
 		p.send(0, m)
 		id := find[CallRequested](p).Session
@@ -182,7 +182,7 @@ var callStages = []callStage{
 	{"7.5.2", CallEstablished, placeStage(Outgoing, &l2tp.OCRP{AssignedSessionID: 600}, message(l2tp.TypeOCCN))},
 }
 
-func ocrq(id uint16) *l2tp.OCRQ {
+func ocrq(id uint32) *l2tp.OCRQ {
 	m := message(l2tp.TypeOCRQ).(*l2tp.OCRQ)
 	m.AssignedSessionID = id
 	return m
@@ -226,7 +226,7 @@ var callRows = map[string]map[SessionState]map[l2tp.MessageType]string{
 }
 
 // callOutcome sums up what a step did to a call.
-func (p *peer) callOutcome(id uint16, before SessionState) string {
+func (p *peer) callOutcome(id uint32, before SessionState) string {
 	p.t.Helper()
 	switch {
 	case count[CallDown](p) > 0:

@@ -107,12 +107,12 @@ func (s *script) command(line string) []string {
 		}
 		return args[i]
 	}
-	id := func(i int) uint16 {
+	id := func(i int) uint32 {
 		n, err := strconv.ParseUint(arg(i), 0, 16)
 		if err != nil {
 			s.t.Fatalf("%q: %v", line, err)
 		}
-		return uint16(n)
+		return uint32(n)
 	}
 	switch name {
 	case "config":
@@ -167,7 +167,7 @@ func (s *script) command(line string) []string {
 }
 
 // event makes the events of the owner.
-func (s *script) event(name string, arg func(int) string, id func(int) uint16, args []string) Event {
+func (s *script) event(name string, arg func(int) string, id func(int) uint32, args []string) Event {
 	var call Call
 	switch name {
 	case "place":
@@ -270,7 +270,7 @@ func (s *script) state() []string {
 	}
 	lines := []string{line, "peer" + strings.TrimPrefix(describe(t.Peer()), "PeerInfo")}
 	for id := range 1 << 16 {
-		if c, ok := t.Session(uint16(id)); ok {
+		if c, ok := t.Session(uint32(id)); ok {
 			c.Since = time.Time{}
 			lines = append(lines, describe(c))
 		}

@@ -31,9 +31,9 @@ type Tunnel struct {
 	request uint64
 
 	ids      idSpace
-	sessions map[uint16]*session
+	sessions map[uint32]*session
 	// byPeer finds a session by the Assigned Session ID of the peer.
-	byPeer map[uint16]*session
+	byPeer map[uint32]*session
 	// unsent are the calls in CallWaitTunnel, in the order they were placed.
 	unsent sessionList
 	// pending are the calls that wait with a deadline, the earliest first: each
@@ -116,8 +116,8 @@ func newTunnel(now time.Time, cfg Config) *Tunnel {
 	t := &Tunnel{
 		cfg:      cfg,
 		ch:       reliable.New(cfg.Reliable),
-		sessions: make(map[uint16]*session),
-		byPeer:   make(map[uint16]*session),
+		sessions: make(map[uint32]*session),
+		byPeer:   make(map[uint32]*session),
 		lastData: now,
 	}
 	if cfg.SetupTimeout > 0 {
@@ -132,7 +132,7 @@ func newTunnel(now time.Time, cfg Config) *Tunnel {
 //
 // RFC 2661 section 7.2.1: "idle | Receive SCCRQ, not acceptable | Send StopCCN,
 // Clean up | idle".
-func Refuse(dst []byte, h l2tp.Header, sccrq *l2tp.SCCRQ, result l2tp.ResultCode, localID uint16) []byte {
+func Refuse(dst []byte, h l2tp.Header, sccrq *l2tp.SCCRQ, result l2tp.ResultCode, localID uint32) []byte {
 	if sccrq == nil || sccrq.AssignedTunnelID == 0 {
 		return dst
 	}
@@ -161,7 +161,7 @@ func (t *Tunnel) Established() bool { return t.state == Established }
 func (t *Tunnel) Initiator() bool { return t.initiator }
 
 // LocalID is our Assigned Tunnel ID.
-func (t *Tunnel) LocalID() uint16 { return t.cfg.LocalID }
+func (t *Tunnel) LocalID() uint32 { return t.cfg.LocalID }
 
 // Peer is what the peer told about itself; zero before SCCRP.
 func (t *Tunnel) Peer() PeerInfo { return t.peer }
@@ -192,7 +192,7 @@ func (t *Tunnel) DataReceived(at time.Time) {
 func (t *Tunnel) Len() int { return len(t.sessions) }
 
 // Session tells about one call, by our Session ID.
-func (t *Tunnel) Session(id uint16) (SessionInfo, bool) {
+func (t *Tunnel) Session(id uint32) (SessionInfo, bool) {
 	s, ok := t.sessions[id]
 	if !ok {
 		return SessionInfo{}, false
