@@ -82,7 +82,7 @@ type Spec struct {
 	// Owner is the session's loop; our own endpoint needs it.
 	Owner Owner
 	// Relay is this session's end of a pair; Kind Relay needs it.
-	Relay *RelayEnd
+	Relay *circuit.RelayEnd
 
 	// Sequencing, for the kernel plane; elsewhere the engine does it.
 	SendSequence    bool

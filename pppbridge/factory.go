@@ -124,7 +124,7 @@ func (f *Factory) Open(spec Spec, frames circuit.Frames, onExit func(circuit.Exi
 		}
 		return f.openBuiltin(spec, frames, onExit, plane)
 	case circuit.Relay:
-		return openRelay(f, spec, frames, onExit)
+		return f.openRelay(spec.Relay, frames, onExit)
 	}
 	return nil, fmt.Errorf("open a bridge: %v is not a kind of bridge", spec.Kind)
 }
@@ -139,6 +139,19 @@ func (f *Factory) openBuiltin(spec Spec, frames circuit.Frames, onExit func(circ
 		return nil, err
 	}
 	return b, nil
+}
+
+func (f *Factory) openRelay(e *circuit.RelayEnd, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
+	if !f.arrive() {
+		return nil, ErrClosed
+	}
+	b, err := circuit.OpenRelay(e, circuit.RelayOptions{
+		Frames: frames, Poller: f.cfg.Poller, OnExit: func(x circuit.Exit) { f.gone(); onExit(x) },
+	})
+	if err != nil {
+		f.gone()
+	}
+	return b, err
 }
 
 // kernelPlane makes the kernel plane with the first session that wants it.

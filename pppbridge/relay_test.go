@@ -9,7 +9,7 @@ import (
 	"adit/internal/circuit"
 )
 
-func openRelayEnd(t *testing.T, f *Factory, e *RelayEnd, frames circuit.Frames) (circuit.Bridge, <-chan circuit.Exit) {
+func openRelayEnd(t *testing.T, f *Factory, e *circuit.RelayEnd, frames circuit.Frames) (circuit.Bridge, <-chan circuit.Exit) {
 	t.Helper()
 	return runSpec(t, f, Spec{Kind: circuit.Relay, Relay: e}, frames)
 }
@@ -18,7 +18,7 @@ func openRelayEnd(t *testing.T, f *Factory, e *RelayEnd, frames circuit.Frames) 
 // are there they are dropped and counted, and when one ends so does the other.
 func TestRelay(t *testing.T) {
 	f := newTestFactory(t, Config{})
-	endA, endB := NewRelayPair()
+	endA, endB := circuit.NewRelayPair()
 	outA, outB := &keeper{keep: true}, &keeper{keep: true}
 	b, exitB := openRelayEnd(t, f, endB, outB)
 	frame := []byte{0xff, 0x03, 0xc0, 0x21, 1, 2, 0, 4}
@@ -32,7 +32,7 @@ func TestRelay(t *testing.T) {
 	}
 	a.Deliver(nil, time.Now(), frame)
 	b.Deliver(nil, time.Now(), frame[2:])
-	a.Deliver(nil, time.Now(), make([]byte, MaxFrame+1))
+	a.Deliver(nil, time.Now(), make([]byte, circuit.MaxFrame+1))
 	if len(outB.frames) != 1 || !bytes.Equal(outB.frames[0], frame) || len(outA.frames) != 1 || !bytes.Equal(outA.frames[0], frame[2:]) {
 		t.Errorf("a sent %x, b sent %x", outA.frames, outB.frames)
 	}
@@ -58,7 +58,7 @@ func TestRelay(t *testing.T) {
 		t.Errorf("without an end: %v", err)
 	}
 	// Who comes too late is refused.
-	endA, endB = NewRelayPair()
+	endA, endB = circuit.NewRelayPair()
 	a, exitA = openRelayEnd(t, f, endA, outA)
 	a.Close("")
 	waitExit(t, exitA, log)
@@ -69,7 +69,7 @@ func TestRelay(t *testing.T) {
 
 func TestRelayAllocatesNothing(t *testing.T) {
 	f := newTestFactory(t, Config{})
-	endA, endB := NewRelayPair()
+	endA, endB := circuit.NewRelayPair()
 	out := &keeper{}
 	a, exitA := openRelayEnd(t, f, endA, out)
 	_, exitB := openRelayEnd(t, f, endB, out)

@@ -33,11 +33,18 @@ const (
 	BuiltinKernel
 	// Relay passes the frames to another L2TP session.
 	Relay
+	// EthernetTAP is a TAP of ours, EthernetKernel an l2tpeth device of the kernel's.
+	// Both carry pseudowires of the types Ethernet and Ethernet VLAN.
+	EthernetTAP
+	EthernetKernel
+	// IPTUN is a TUN of ours for an IP pseudowire.
+	IPTUN
 )
 
 var kindNames = [...]string{
 	Discard: "discard", PPPDKernel: "pppd/kernel", PPPDAsync: "pppd/pty-async", PPPDSync: "pppd/pty-sync",
 	Builtin: "builtin/tun", BuiltinKernel: "builtin/kernel", Relay: "relay",
+	EthernetTAP: "ethernet/tap", EthernetKernel: "ethernet/kernel", IPTUN: "ip/tun",
 }
 
 // String is the name that people see.
@@ -50,15 +57,23 @@ func (k Kind) String() string {
 
 // KernelPlane says whether the kernel moves the data of this kind, so that
 // neither Deliver nor Room is ever called.
-func (k Kind) KernelPlane() bool { return k == PPPDKernel || k == BuiltinKernel }
+func (k Kind) KernelPlane() bool { return k == PPPDKernel || k == BuiltinKernel || k == EthernetKernel }
 
 // PPPD says whether a pppd speaks PPP.
 func (k Kind) PPPD() bool { return k == PPPDKernel || k == PPPDAsync || k == PPPDSync }
 
+// MaxMessage is the longest data message of any session, with its L2TP header, and
+// MaxFrame the longest frame in one, in octets: a jumbo frame of Ethernet with room
+// for its tags.
+const (
+	MaxMessage = 9216
+	MaxFrame   = MaxMessage - 32
+)
+
 // Frames is the L2TP session, seen from its bridge.
 type Frames interface {
 	// Room makes a data message to the peer and returns the n octets of it that
-	// are the PPP frame, to be written before the burst's next Room or Flush. It
+	// are the frame, to be written before the burst's next Room or Flush. One of PPP
 	// begins with address and control as PPP wrote them (RFC 2661 section 3.1
 	// leaves only flags, escapes and FCS behind). Nil: it is too long, or there is
 	// no way to the peer; that is counted. The messages of one session are made
@@ -66,10 +81,10 @@ type Frames interface {
 	Room(b *Burst, n int) []byte
 }
 
-// Bridge is one session's way for PPP frames.
+// Bridge is one session's way for frames.
 type Bridge interface {
 	Kind() Kind
-	// Deliver takes a PPP frame from the peer (address and control first, if
+	// Deliver takes a frame from the peer (of PPP, with address and control first if
 	// the peer sent them). It never blocks: what cannot go at once and does
 	// not fit the bounded queue is dropped and counted. The frame has to stay as
 	// it is until the burst is flushed. One goroutine at a time calls it, any.
@@ -90,23 +105,39 @@ type Bridge interface {
 	Close(reason string)
 }
 
-// Stats counts what a bridge moved. In is from the peer to the PPP side, out
-// the other way; bytes are PPP frames without framing.
+// StatusReporter is a Bridge of a circuit that can be down while its session is up.
+type StatusReporter interface {
+	Bridge
+	// SetPeerActive tells the status of the peer's circuit, which is active at first.
+	// While it is not, nothing is sent to the peer, what would be is counted in
+	// DropNotUp, and a device of ours has no carrier. It returns at once. Any
+	// goroutine.
+	//
+	// RFC 3931 section 5.4.5: "If this AVP is received with a Not Active notification
+	// for a given L2TP session, all data traffic for that session MUST cease (or not
+	// begin) in the direction of the sender of the Circuit Status AVP until the circuit
+	// is advertised as Active."
+	SetPeerActive(active bool)
+}
+
+// Stats counts what a bridge moved. In is from the peer to the circuit, out
+// the other way; bytes are those of frames without framing.
 type Stats struct {
 	FramesIn, BytesIn   uint64
 	FramesOut, BytesOut uint64
 
 	DropQueueFull   uint64 // in: the PTY was full
-	DropTooLong     uint64 // in or out: longer than MaxFrame, or than the PTY takes whole
+	DropTooLong     uint64 // in or out: longer than a frame may be, or than the PTY takes whole
 	DropClosed      uint64 // in: no pppd any more
 	DropBadFCS      uint64 // out: bad FCS, abort, or too short to be a frame
 	SplitMerged     uint64 // out, synchronous: frames that came in one piece and were parted
 	LogLinesDropped uint64 // pppd's log lines beyond the rate limit
 
 	DropSource    uint64 // in: the source address is not the subscriber's (userspace plane)
-	DropNotUp     uint64 // in or out: the network protocol is not up
-	DropMalformed uint64 // in: no IP packet; out, synchronous: no frame could be made out
+	DropNotUp     uint64 // in or out: the network protocol, or the circuit, is not up
+	DropMalformed uint64 // in: no IP packet, or no Ethernet frame; out, synchronous: no frame could be made out
 	DropTooBig    uint64 // out: longer than the peer's MRU, answered by ICMP
+	DropVLAN      uint64 // in: without the tag of the pseudowire's VLAN
 	// Kernel is what the kernel counted for the session; nil off the kernel
 	// plane, or when the session is gone there.
 	Kernel *kernel.L2TPStats
