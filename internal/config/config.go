@@ -61,6 +61,10 @@ type Config struct {
 	LNS LNS
 	LAC LAC
 
+	L2TPv3 L2TPv3
+	// Pseudowires are in the order of the file.
+	Pseudowires []*Pseudowire
+
 	// Warnings are what looks wrong but is allowed; log them at start-up.
 	Warnings Errors
 }
@@ -265,6 +269,8 @@ type Peer struct {
 	MaxTunnels  int // 1 to Limits.Tunnels
 	MaxSessions int // over all its tunnels; 1 to Limits.Sessions
 
+	V3 PeerV3
+
 	AllowIncoming bool // the peer may send ICRQ: it is the LAC
 	AllowOutgoing bool // the peer may send OCRQ: we are the LAC
 
@@ -328,6 +334,8 @@ type Tunnel struct {
 	// AllowOutgoing: the peer, our LNS, may ask us to place calls (OCRQ).
 	AllowOutgoing bool
 
+	V3 PeerV3
+
 	RetryMin, RetryMax time.Duration // after a failure; doubles from min to max
 
 	Profile  *Profile // never nil; for sessions that name none, and calls of the LNS
@@ -346,6 +354,9 @@ type Session struct {
 	Direction Direction
 
 	Profile *Profile // never nil; the tunnel's if none is named
+
+	// Pseudowire is what the session carries instead of PPP, by version 3; nil: PPP.
+	Pseudowire *Pseudowire
 
 	CalledNumber   string
 	CallingNumber  string

@@ -32,6 +32,24 @@ type Config struct {
 	// of this end.
 	LocalID uint32
 
+	// Version is the L2TP version of the control connection: l2tp.Version, which 0
+	// stands for, or l2tp.Version3.
+	Version uint8
+	// Fallback has Dial send an SCCRQ that both versions understand, RFC 3931 section
+	// 4.7.3; the peer's answer chooses. Version 3 only.
+	Fallback bool
+
+	// What only version 3 has: the Router ID AVP, the Pseudowire Capabilities List,
+	// and the algorithms of the Message Digest AVPs, one or two. With a Secret and no
+	// Digests it is HMAC-MD5, which every peer has; with Digests and no Secret, digests
+	// are an integrity check alone (section 4.3).
+	RouterID    uint32
+	Pseudowires []l2tp.PseudowireType
+	Digests     []l2tp.DigestType
+	// OtherSecret is a second shared secret that counts too, while the secret is being
+	// changed (section 5.4.1); version 3 only.
+	OtherSecret []byte
+
 	HostName         string // Host Name AVP; at least one octet
 	VendorName       string // Vendor Name AVP; empty: not sent
 	FirmwareRevision uint16 // Firmware Revision AVP; 0: not sent

@@ -72,6 +72,12 @@ type (
 		Errors  l2tp.CallErrors
 	}
 
+	// SetCircuitStatus tells the peer the state of our circuit (SLI); version 3.
+	SetCircuitStatus struct {
+		Session uint32
+		Status  l2tp.CircuitStatus
+	}
+
 	// Stop ends the tunnel in any state with a StopCCN.
 	Stop struct{ Cause Cause }
 
@@ -82,17 +88,18 @@ type (
 	Lose struct{}
 )
 
-func (Receive) event()         {}
-func (Tick) event()            {}
-func (PlaceCall) event()       {}
-func (AcceptCall) event()      {}
-func (RejectCall) event()      {}
-func (ConnectCall) event()     {}
-func (CloseCall) event()       {}
-func (SetLinkInfo) event()     {}
-func (ReportWANErrors) event() {}
-func (Stop) event()            {}
-func (Lose) event()            {}
+func (Receive) event()          {}
+func (Tick) event()             {}
+func (PlaceCall) event()        {}
+func (AcceptCall) event()       {}
+func (RejectCall) event()       {}
+func (ConnectCall) event()      {}
+func (CloseCall) event()        {}
+func (SetLinkInfo) event()      {}
+func (ReportWANErrors) event()  {}
+func (SetCircuitStatus) event() {}
+func (Stop) event()             {}
+func (Lose) event()             {}
 
 // Direction of a call, seen from the network as RFC 2661 names them: an
 // incoming call was received by the LAC from the telephone network (ICRQ goes
@@ -128,6 +135,16 @@ type Call struct {
 	MaximumBPS        uint32 // outgoing calls
 	PrivateGroupID    []byte
 
+	// What only version 3 has.
+	Pseudowire    l2tp.PseudowireType // of the session
+	RemoteEndID   []byte              // which circuit is meant
+	ApplicationID uint16              // RFC 3931 extensions; 0: not sent
+	// Local is what we want in the data messages that we receive, Peer what the peer
+	// wants in those that it receives.
+	Local, Peer Wire
+	// LocalStatus and PeerStatus are the Circuit Status of both ends.
+	LocalStatus, PeerStatus l2tp.CircuitStatus
+
 	// Access is what the LAC of an incoming call tells of the access line, RFC
 	// 5515; each type once at most.
 	Access []l2tp.AccessLineAVP
@@ -136,6 +153,17 @@ type Call struct {
 	// RFC 2661 section 4.4.5; nil if it did not.
 	ProxyLCP  *l2tp.ProxyLCP
 	ProxyAuth *l2tp.ProxyAuth
+}
+
+// Wire is what one end of a session wants in the data messages that it receives, RFC
+// 3931 section 5.4.4.
+type Wire struct {
+	// Cookie is 0, 4 or 8 octets. A placed or accepted call whose CookieLength is set
+	// gets one at random.
+	Cookie       []byte
+	CookieLength int // octets, of our own wish: 0, 4 or 8
+	Sublayer     l2tp.SublayerType
+	Sequencing   l2tp.SequencingLevel
 }
 
 // Cause is why a call or a tunnel ended, in the words of CDN and StopCCN.
@@ -203,6 +231,14 @@ type (
 		SendACCM, RecvACCM uint32
 	}
 
+	// CircuitStatus is the peer's, by an SLI of version 3. RFC 3931 section 5.4.5: while
+	// it is not active, "all data traffic for that session MUST cease" towards the peer.
+	CircuitStatus struct {
+		Ref     any
+		Session uint32
+		Status  l2tp.CircuitStatus
+	}
+
 	// WANErrors is a WEN from the LAC.
 	WANErrors struct {
 		Ref     any
@@ -231,6 +267,7 @@ func (CallUp) action()        {}
 func (CallDown) action()      {}
 func (LinkInfo) action()      {}
 func (WANErrors) action()     {}
+func (CircuitStatus) action() {}
 func (TunnelDown) action()    {}
 func (Gone) action()          {}
 func (Drop) action()          {}
@@ -244,6 +281,10 @@ type PeerInfo struct {
 	ReceiveWindow    uint16
 	Framing          l2tp.FramingType
 	Bearer           l2tp.BearerType
+
+	Version     uint8 // that the control connection has
+	RouterID    uint32
+	Pseudowires []l2tp.PseudowireType
 }
 
 // Stats counts what a control connection has done.
