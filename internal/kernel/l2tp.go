@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -16,6 +17,17 @@ const (
 	L2TPEncapIP  L2TPEncap = 1 // protocol 115
 )
 
+// String names the encapsulation as iproute2 does.
+func (e L2TPEncap) String() string {
+	switch e {
+	case L2TPEncapUDP:
+		return "udp"
+	case L2TPEncapIP:
+		return "ip"
+	}
+	return fmt.Sprintf("encapsulation %d", uint16(e))
+}
+
 // L2TPTunnel is a tunnel of the kernel's, as netlink makes and tells it.
 type L2TPTunnel struct {
 	ID, PeerID uint32 // not 0
@@ -28,10 +40,10 @@ type L2TPTunnel struct {
 	Local, Peer netip.AddrPort // the ports are 0 for L2TPEncapIP
 	// Of a socket that the kernel makes, UDP: checksums over IPv4; over IPv6, zero
 	// checksums sent and taken (RFC 6935).
-	Checksum                   bool
-	ZeroChecksum6Tx, Checksum6 bool
-	UsingIPsec                 bool // read only
-	Stats                      L2TPCounters
+	Checksum                         bool
+	ZeroChecksum6Tx, ZeroChecksum6Rx bool
+	UsingIPsec                       bool         // read only
+	Stats                            L2TPCounters // read only
 }
 
 // L2TPSession is a session of the kernel's that is an Ethernet or PPP pseudowire.
@@ -41,14 +53,16 @@ type L2TPSession struct {
 	Type               l2tp.PseudowireType
 	// Cookie is what we expect from the peer, PeerCookie what we send: 0, 4 or 8 octets.
 	Cookie, PeerCookie []byte
-	Sublayer           l2tp.SublayerType // SublayerNone or SublayerDefault, both ways
-	SendSequence       bool
-	RequireSequence    bool // data messages without numbers are dropped
-	LNS                bool // sequencing is ours to decide
-	ReorderTimeout     time.Duration
-	Interface          string // empty: the kernel's choice, which is in what is read
-	UsingIPsec         bool   // read only
-	Stats              L2TPCounters
+	// Sublayer is SublayerNone or SublayerDefault, both ways. The kernel does not tell
+	// it: it is SublayerNone in what is read.
+	Sublayer        l2tp.SublayerType
+	SendSequence    bool // of a v3 session, with SublayerDefault only
+	RequireSequence bool // data messages without numbers are dropped
+	LNS             bool // sequencing is ours to decide; otherwise the kernel follows the peer
+	ReorderTimeout  time.Duration
+	Interface       string       // of an Ethernet; empty: the kernel's choice, which is in what is read
+	UsingIPsec      bool         // read only
+	Stats           L2TPCounters // read only
 }
 
 // L2TPCounters are the statistics of a tunnel or session.
@@ -70,7 +84,35 @@ const (
 	L2TPSessionCreated
 	L2TPSessionModified
 	L2TPSessionDeleted
+	// L2TPEventsLost: more happened than the socket could hold. What the listener
+	// believes has to be compared with Tunnels and Sessions.
+	L2TPEventsLost
+	// L2TPWatchEnded: reading failed, and no event comes after this one.
+	L2TPWatchEnded
 )
+
+// String returns the kind in words fit for a log line.
+func (k L2TPEventKind) String() string {
+	switch k {
+	case L2TPTunnelCreated:
+		return "tunnel created"
+	case L2TPTunnelModified:
+		return "tunnel modified"
+	case L2TPTunnelDeleted:
+		return "tunnel deleted"
+	case L2TPSessionCreated:
+		return "session created"
+	case L2TPSessionModified:
+		return "session modified"
+	case L2TPSessionDeleted:
+		return "session deleted"
+	case L2TPEventsLost:
+		return "events lost"
+	case L2TPWatchEnded:
+		return "watch ended"
+	}
+	return "unknown"
+}
 
 // L2TPEvent is one of these events. Of a session only Tunnel, ID and what the kernel
 // tells besides are set.
@@ -78,4 +120,5 @@ type L2TPEvent struct {
 	Kind    L2TPEventKind
 	Tunnel  L2TPTunnel  // of a tunnel's events
 	Session L2TPSession // of a session's events
+	Err     error       // of L2TPWatchEnded
 }
