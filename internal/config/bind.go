@@ -10,7 +10,8 @@ import (
 )
 
 // A raw struct mirrors a table of the file. Its fields are pointers to string,
-// int64, bool or time.Duration (nil: the key is not there), []string, []T and
+// int64, bool, time.Duration or any, which is a value that the checker looks at
+// itself (nil: the key is not there), []string, []int64, []T and
 // map[string]T of further raw structs, raw structs, and embedded raw structs
 // whose keys stand in the same table. The tag `toml` names the key.
 //
@@ -59,6 +60,10 @@ func (c *collector) bindValue(at string, value any, field reflect.Value) {
 			c.bindStrings(at, value, field)
 			return
 		}
+		if field.Type().Elem().Kind() == reflect.Int64 {
+			c.bindNumbers(at, value, field)
+			return
+		}
 		c.bindTables(at, value, field)
 	default:
 		panic("config: raw structs hold no " + field.Type().String())
@@ -95,6 +100,8 @@ func (c *collector) bindScalar(at string, value any, field reflect.Value) {
 			return
 		}
 		*p = b
+	case *any:
+		*p = value
 	default:
 		panic("config: raw structs hold no " + field.Type().String())
 	}
@@ -140,6 +147,23 @@ func (c *collector) bindStrings(at string, value any, field reflect.Value) {
 		strs = append(strs, s) // a wrong one too: the others keep their index
 	}
 	field.Set(reflect.ValueOf(strs))
+}
+
+func (c *collector) bindNumbers(at string, value any, field reflect.Value) {
+	list, ok := value.([]any)
+	if !ok {
+		c.wrongType(at, value, "a list of whole numbers: [2, 3]")
+		return
+	}
+	numbers := make([]int64, 0, len(list))
+	for i, element := range list {
+		n, ok := element.(int64)
+		if !ok {
+			c.wrongType(joinIndex(at, i), element, "a whole number, without quotes")
+		}
+		numbers = append(numbers, n) // a wrong one too: the others keep their index
+	}
+	field.Set(reflect.ValueOf(numbers))
 }
 
 func (c *collector) bindTables(at string, value any, field reflect.Value) {

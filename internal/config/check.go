@@ -25,6 +25,7 @@ type checker struct {
 
 	names         map[string]string // peer or tunnel name -> its key
 	outgoingPeers []string          // those that [[lns.outgoing]] names
+	wires         []*wire           // the pseudowires, also those of static sessions
 }
 
 // maxAVPString is the longest Attribute Value, RFC 2661 section 4.1: "The
@@ -78,14 +79,18 @@ func (c *checker) check(raw *rawConfig) {
 			c.outgoingPeers = append(c.outgoingPeers, *o.Peer)
 		}
 	}
+	c.checkPseudowires(raw.Pseudowires)
 	c.checkPeers(raw.LNS.Peers)
 	c.checkOutgoing(raw.LNS.Outgoing)
 	c.checkTunnels(raw.LAC.Tunnels)
 	c.checkListen(raw)
+	c.checkL2TPv3(raw.L2TPv3)
+	c.checkStatics(raw.L2TPv3.Static)
+	c.checkWires()
 	c.checkUse()
 	c.checkRoutesUse(raw.Profiles)
-	if len(raw.LNS.Peers) == 0 && len(raw.LAC.Tunnels) == 0 {
-		c.warn("", "nobody may connect and nobody is dialled; add [[lns.peers]] or [[lac.tunnels]]")
+	if len(raw.LNS.Peers) == 0 && len(raw.LAC.Tunnels) == 0 && len(raw.L2TPv3.Static) == 0 {
+		c.warn("", "nobody may connect and nobody is dialled; add [[lns.peers]], [[lac.tunnels]] or [[l2tpv3.static]]")
 	}
 }
 
@@ -328,7 +333,7 @@ func yes(raw *bool, def bool) bool {
 	return *raw
 }
 
-func enum[T ~uint8](c *checker, key string, raw *string, names []string, def T) T {
+func enum[T ~uint8 | ~uint16](c *checker, key string, raw *string, names []string, def T) T {
 	if raw == nil {
 		return def
 	}

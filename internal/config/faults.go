@@ -30,8 +30,11 @@ func givenKeys(raw any) []string {
 	var keys []string
 	v := reflect.ValueOf(raw)
 	for i := range v.NumField() {
-		if !v.Field(i).IsNil() {
-			keys = append(keys, v.Type().Field(i).Tag.Get("toml"))
+		switch field := v.Type().Field(i); {
+		case field.Anonymous:
+			keys = append(keys, givenKeys(v.Field(i).Interface())...)
+		case !v.Field(i).IsNil():
+			keys = append(keys, field.Tag.Get("toml"))
 		}
 	}
 	return keys
@@ -137,7 +140,8 @@ func joinFaults(p *Profile, all []fault) error {
 type Uses struct{ LNS, Client bool }
 
 // Uses lists the profiles that a session may get: those that calls come with, and
-// those that a realm or a user of an LNS is given.
+// those that a realm or a user of an LNS is given. A session that is a pseudowire has
+// none, and a peer that may have nothing else uses none.
 func (c *Config) Uses() map[*Profile]Uses {
 	uses := make(map[*Profile]Uses)
 	serves := false
@@ -148,10 +152,10 @@ func (c *Config) Uses() map[*Profile]Uses {
 		serves = serves || lns
 	}
 	for _, p := range c.LNS.Peers {
-		if p.AllowIncoming {
+		if p.AllowIncoming && p.V3.MayPPP() {
 			use(p.Profile, true)
 		}
-		if p.AllowOutgoing {
+		if p.AllowOutgoing && p.V3.MayPPP() {
 			use(p.Profile, false)
 		}
 	}
@@ -159,11 +163,13 @@ func (c *Config) Uses() map[*Profile]Uses {
 		use(o.Profile, true)
 	}
 	for _, t := range c.LAC.Tunnels {
-		if t.AllowOutgoing {
+		if t.AllowOutgoing && t.V3.MayPPP() {
 			use(t.Profile, false)
 		}
 		for _, s := range t.Sessions {
-			use(s.Profile, s.Direction == Outgoing)
+			if s.Pseudowire == nil {
+				use(s.Profile, s.Direction == Outgoing)
+			}
 		}
 	}
 	if !serves {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"adit/proto/l2tp"
 )
 
 func (c *checker) checkTunnels(raw []rawTunnel) {
@@ -36,9 +38,14 @@ func (c *checker) tunnel(at string, raw rawTunnel) *Tunnel {
 		c.add(key("retry_min"), "is %s, above retry_max, which is %s; make it less or raise retry_max",
 			short(t.RetryMin), short(t.RetryMax))
 	}
-	c.ends(at, raw, t)
 	a := c.authentication(at, raw.rawSecret)
 	t.Secret, t.Challenge, t.HideAVPs = a.secret, a.challenge, a.hide
+	t.V3 = c.peerV3(at, raw.rawV3, raw.rawSecret, a.secret)
+	t.V3.Encapsulation = enum(c, key("encapsulation"), raw.Encapsulation, encapsulationNames, EncapsulationUDP)
+	c.ends(at, raw, t)
+	if t.V3.Encapsulation == EncapsulationIP {
+		c.overIP(at, raw, t)
+	}
 	c.sessions(key("sessions"), raw.Sessions, t)
 	return t
 }
@@ -77,6 +84,30 @@ func (c *checker) ends(at string, raw rawTunnel, t *Tunnel) {
 			c.add(v.key, "is an address of %v, but the other end or family says %v; make them agree", v.family, t.Family)
 		}
 	}
+}
+
+// overIP sees that a tunnel can go without UDP. RFC 3931 section 4.1.1: "L2TPv3 over IP
+// (both versions) utilizes the IANA-assigned IP protocol ID 115"; version 2 has no such
+// form, and one SCCRQ that offers both versions (section 4.7.3) is a UDP message.
+func (c *checker) overIP(at string, raw rawTunnel, t *Tunnel) {
+	key := func(k string) string { return joinKey(at, k) }
+	if t.V3.Has(l2tp.Version) {
+		c.add(key("encapsulation"), `is "ip", which version 2 does not have; write versions = [3], or encapsulation = "udp"`)
+	}
+	if raw.Remote != nil && namesPort(*raw.Remote) {
+		c.add(key("remote"), `%q has a port, and encapsulation = "ip" has none; write the host alone`, *raw.Remote)
+	}
+	if t.LocalPort != 0 {
+		c.add(key("local"), `%q has a port, and encapsulation = "ip" has none; write the address alone`, *raw.Local)
+	}
+	t.RemotePort, t.LocalPort = 0, 0
+}
+
+// namesPort says whether a host is written with a port.
+func namesPort(s string) bool {
+	_, one, _ := parseHostPort(s, 1)
+	_, two, _ := parseHostPort(s, 2)
+	return one == two && one != 0
 }
 
 // versionSaid is a key that leaves no choice of the IP version.
@@ -128,15 +159,15 @@ func isDNSName(s string) bool {
 }
 
 // sessions reads the calls of a tunnel. A tunnel that says nothing about them
-// has one incoming call; one that says sessions = [] has none.
+// has one incoming call, if it may have PPP; one that says sessions = [] has none.
 func (c *checker) sessions(at string, raw []rawSession, t *Tunnel) {
-	if raw == nil {
+	if raw == nil && t.V3.MayPPP() {
 		raw = []rawSession{{}}
 	}
 	names := map[string]string{}
 	total := 0
 	for i, r := range raw {
-		s := c.session(joinIndex(at, i), r, i, t.Profile)
+		s := c.session(joinIndex(at, i), r, i, t)
 		c.uniqueIn(names, joinIndex(at, i), s.Name)
 		t.Sessions = append(t.Sessions, s)
 		total += s.Count
@@ -150,17 +181,24 @@ func (c *checker) sessions(at string, raw []rawSession, t *Tunnel) {
 // file does not. The (Tx) Connect Speed AVP must be in every ICCN.
 const defaultSpeed = 100_000_000
 
-func (c *checker) session(at string, raw rawSession, i int, profile *Profile) *Session {
+func (c *checker) session(at string, raw rawSession, i int, t *Tunnel) *Session {
 	key := func(k string) string { return joinKey(at, k) }
 	s := &Session{
 		Name:           c.nameOr(key("name"), raw.Name, i),
 		Count:          c.number(key("count"), raw.Count, 1, 1, c.cfg.Limits.SessionsPerTunnel),
 		Direction:      enum(c, key("direction"), raw.Direction, directionNames, Incoming),
-		Profile:        c.profileNamed(key("profile"), raw.Profile, profile),
+		Profile:        c.profileNamed(key("profile"), raw.Profile, t.Profile),
 		CallingNumber:  c.text(key("calling_number"), raw.CallingNumber, ""),
 		SubAddress:     c.text(key("sub_address"), raw.SubAddress, ""),
 		PrivateGroupID: c.text(key("private_group_id"), raw.PrivateGroupID, ""),
 		PPPDOptions:    c.words(key("pppd_options"), raw.PPPDOptions),
+	}
+	if raw.Pseudowire != nil {
+		c.pseudowireSession(at, raw, s, t)
+		return s
+	}
+	if !t.V3.MayPPP() {
+		c.missing(at, "is a PPP call, and ppp is false for the tunnel; name a pseudowire, or take ppp away")
 	}
 	if s.Direction == Outgoing {
 		s.CalledNumber = c.calledNumber(key("called_number"), raw.CalledNumber)

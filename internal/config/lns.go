@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+
+	"adit/proto/l2tp"
 )
 
 func (c *checker) checkPeers(raw []rawPeer) {
@@ -28,17 +30,21 @@ func (c *checker) peer(at string, raw rawPeer) *Peer {
 	}
 	a := c.authentication(at, raw.rawSecret)
 	p.Secret, p.Challenge, p.HideAVPs = a.secret, a.challenge, a.hide
+	p.V3 = c.peerV3(at, raw.rawV3, raw.rawSecret, a.secret)
 	hasSecret := raw.Secret != nil || raw.SecretFile != nil
 	switch {
 	case !hasSecret && !yes(raw.NoSecret, false):
 		c.missing(key("secret"), "is missing; set secret or secret_file, or say no_secret = true to let this peer in without")
 	case hasSecret && yes(raw.NoSecret, false):
 		c.add(key("no_secret"), "is true, but there is a secret; keep one of them")
-	case hasSecret && !p.Challenge:
+	case hasSecret && !p.Challenge && p.V3.Has(l2tp.Version):
 		c.warn(key("challenge"), "is false, so the peer need not prove that it has the secret")
 	}
 	if !p.AllowIncoming && !p.AllowOutgoing && !slices.Contains(c.outgoingPeers, p.Name) {
 		c.add(key("allow_incoming"), "no call may pass in either direction; set allow_incoming or allow_outgoing to true")
+	}
+	if !p.V3.MayPPP() && raw.Pseudowires == nil {
+		c.missing(key("pseudowires"), "is missing, and ppp is false, so the peer could ask for nothing; name the pseudowires that it may have, or take ppp away")
 	}
 	return p
 }
@@ -114,6 +120,9 @@ func (c *checker) checkOutgoing(raw []rawOutgoing) {
 		o.Profile = c.cfg.Profiles[DefaultProfile]
 		if o.Peer = c.peerNamed(key("peer"), r.Peer); o.Peer != nil {
 			o.Profile = o.Peer.Profile
+			if !o.Peer.V3.MayPPP() {
+				c.add(key("peer"), "%q may have no PPP sessions, and such a call is one; take ppp = false away there, or name another peer", o.Peer.Name)
+			}
 		}
 		o.Profile = c.profileNamed(key("profile"), r.Profile, o.Profile)
 		c.cfg.LNS.Outgoing = append(c.cfg.LNS.Outgoing, o)

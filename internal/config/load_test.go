@@ -165,7 +165,8 @@ func TestDefaults(t *testing.T) {
 		Hooks:    Hooks{Timeout: 10 * time.Second, Concurrency: 8, MaxWaiting: 4096},
 		Pools:    map[string]*Pool{},
 		Profiles: map[string]*Profile{"default": def},
-		Warnings: Errors{{File: "/cfg/adit.toml", Text: "nobody may connect and nobody is dialled; add [[lns.peers]] or [[lac.tunnels]]"}},
+		L2TPv3:   L2TPv3{RouterID: 1580254643}, // FNV-1a of "host.example"
+		Warnings: Errors{{File: "/cfg/adit.toml", Text: "nobody may connect and nobody is dialled; add [[lns.peers]], [[lac.tunnels]] or [[l2tpv3.static]]"}},
 	}
 	if diff := cmp.Diff(want, cfg, comparers); diff != "" {
 		t.Errorf("an empty file (-want +got):\n%s", diff)

@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"time"
 
 	"adit/proto/l2tp"
@@ -125,12 +127,21 @@ type PeerV3 struct {
 	AllowPPP    bool
 }
 
-// Has says whether a version may be spoken.
+// Has says whether a version may be spoken. The zero PeerV3 speaks version 2.
 func (p *PeerV3) Has(version uint8) bool {
-	for _, v := range p.Versions {
-		if v == version {
-			return true
-		}
+	if len(p.Versions) == 0 {
+		return version == l2tp.Version
 	}
-	return false
+	return slices.Contains(p.Versions, version)
 }
+
+// MayPPP says whether PPP sessions are possible, in either version.
+func (p *PeerV3) MayPPP() bool { return p.AllowPPP || p.Has(l2tp.Version) }
+
+// Equal says whether the two are configured alike, with their sessions and what those
+// carry. Of two that a reload compares, one that is equal need not be touched.
+func (t *StaticTunnel) Equal(o *StaticTunnel) bool { return reflect.DeepEqual(t, o) }
+
+// Equal says whether the two are configured alike, with the pseudowires that they are
+// switched to, since both ends of such a pair are made together.
+func (p *Pseudowire) Equal(o *Pseudowire) bool { return reflect.DeepEqual(p, o) }

@@ -27,6 +27,8 @@ type rawConfig struct {
 	Profiles       map[string]rawProfile `toml:"profiles"`
 	LNS            rawLNS                `toml:"lns"`
 	LAC            rawLAC                `toml:"lac"`
+	L2TPv3         rawL2TPv3             `toml:"l2tpv3"`
+	Pseudowires    []rawPseudowire       `toml:"pseudowires"`
 }
 
 type rawLog struct {
@@ -137,6 +139,7 @@ type rawLNS struct {
 
 type rawPeer struct {
 	rawSecret
+	rawV3
 	rawControlChannel
 
 	Name          *string  `toml:"name"`
@@ -168,10 +171,12 @@ type rawLAC struct {
 
 type rawTunnel struct {
 	rawSecret
+	rawV3
 	rawControlChannel
 
 	Name               *string        `toml:"name"`
 	Remote             *string        `toml:"remote"`
+	Encapsulation      *string        `toml:"encapsulation"`
 	RemoteHostName     *string        `toml:"remote_host_name"`
 	Local              *string        `toml:"local"`
 	Family             *string        `toml:"family"`
@@ -193,6 +198,7 @@ type rawSession struct {
 	Count          *int64  `toml:"count"`
 	Direction      *string `toml:"direction"`
 	Profile        *string `toml:"profile"`
+	Pseudowire     *string `toml:"pseudowire"`
 	CalledNumber   *string `toml:"called_number"`
 	CallingNumber  *string `toml:"calling_number"`
 	SubAddress     *string `toml:"sub_address"`
