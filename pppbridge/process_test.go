@@ -481,7 +481,7 @@ func TestOrphanGetsSIGTERM(t *testing.T) {
 }
 
 func TestKindString(t *testing.T) {
-	for k, want := range map[circuit.Kind]string{circuit.Discard: "discard", circuit.PPPDKernel: "pppd/kernel", circuit.PPPDAsync: "pppd/pty-async", circuit.PPPDSync: "pppd/pty-sync", 9: "kind(9)"} {
+	for k, want := range map[circuit.Kind]string{circuit.Discard: "discard", circuit.PPPDKernel: "pppd/kernel", circuit.PPPDAsync: "pppd/pty-async", circuit.PPPDSync: "pppd/pty-sync", 200: "kind(200)"} {
 		if k.String() != want {
 			t.Errorf("%q, want %q", k, want)
 		}

@@ -59,7 +59,7 @@ func (l *tunLink) receive(b *circuit.Burst, now time.Time, f ppp.Family, packet 
 	if n.clamp > 0 && h.Protocol == ip.ProtocolTCP {
 		ip.ClampMSS(packet, h, int(n.clamp))
 	}
-	if !b.In.Add(&l.inlet, d, packet, &h) {
+	if !b.In.Add(&l.inlet, d, packet, 0, &h) {
 		l.count.closed.Add(1)
 		return
 	}

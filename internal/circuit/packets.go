@@ -15,7 +15,7 @@ const openSupers = 64
 // maxScratch is the octets of Packets.Scratch.
 const maxScratch = 2048
 
-// Packets are the IP packets of a Burst on their way into TUNs, merged: packets
+// Packets are the frames of a Burst on their way into TUNs and TAPs, merged: IP packets
 // of one flow that follow each other in their session become one super packet,
 // which costs the kernel hardly more than one of them.
 //
@@ -60,13 +60,17 @@ func NewInlet(s Session) Inlet { return Inlet{session: s, super: openSupers} }
 // bursts numbers the Bursts.
 var bursts atomic.Uint32
 
-// Add takes a packet of a session, of which h is the header, into the device. The
-// packet stays as it is until Flush. False: the device is closed.
-func (p *Packets) Add(in *Inlet, d *Device, packet []byte, h *ip.Header) bool {
-	if i := int(in.super); i < p.open {
-		if s := &p.supers[i]; s.inlet == in && s.device == d && s.Add(packet, h) {
+// Add takes a frame of a session into the device. After prefix octets of it comes a
+// packet of which h is the header; a TUN has no prefix. With h nil it is something else,
+// and goes as it is. The frame stays as it is until Flush. False: the device is closed.
+func (p *Packets) Add(in *Inlet, d *Device, frame []byte, prefix int, h *ip.Header) bool {
+	if prefix == 0 && h != nil {
+		frame = frame[:h.Length] // RFC 1661 section 2: the rest is padding
+	}
+	if i := int(in.super); i < p.open && h != nil {
+		if s := &p.supers[i]; s.inlet == in && s.device == d && s.AddFrame(frame, prefix, h) {
 			s.frames++
-			s.octets += uint64(h.Length)
+			s.octets += uint64(len(frame))
 			return true
 		}
 	}
@@ -80,8 +84,12 @@ func (p *Packets) Add(in *Inlet, d *Device, packet []byte, h *ip.Header) bool {
 		return false
 	}
 	s := &p.supers[p.open]
-	s.inlet, s.device, s.frames, s.octets = in, d, 1, uint64(h.Length)
-	s.Start(packet, h, d.TUN.Offloads())
+	s.inlet, s.device, s.frames, s.octets = in, d, 1, uint64(len(frame))
+	if h == nil {
+		s.StartAlone(frame)
+	} else {
+		s.StartFrame(frame, prefix, h, d.TUN.Offloads())
+	}
 	in.super = int32(p.open)
 	p.open++
 	return true

@@ -24,6 +24,22 @@ func (l *Links) AddAddress(index int, local netip.Prefix, peer netip.Addr) error
 	return l.do(op, func(h *netlink.Handle) error { return h.AddrAdd(link(index), a) })
 }
 
+// AddLANAddress gives the interface an address of a link that it shares with others.
+// With IPv6 Duplicate Address Detection comes first, where the interface has
+// neighbours. An address that the interface has is ErrExists.
+func (l *Links) AddLANAddress(index int, local netip.Prefix) error {
+	op := fmt.Sprintf("give interface %d the address %v", index, local)
+	a, err := address(op, local, netip.Addr{})
+	if err != nil {
+		return err
+	}
+	a.Flags = 0
+	if local.Addr().Is4() {
+		a.Broadcast = nil // what the prefix makes it
+	}
+	return l.do(op, func(h *netlink.Handle) error { return h.AddrAdd(link(index), a) })
+}
+
 // RemoveAddress takes the address from the interface; local and peer are as for
 // AddAddress. An address that it does not have is EADDRNOTAVAIL.
 func (l *Links) RemoveAddress(index int, local netip.Prefix, peer netip.Addr) error {

@@ -36,10 +36,11 @@ type TUNOptions struct {
 }
 
 // TUN is a virtual interface whose packets are ours to read and to write, super
-// packets too. It is gone when it is closed, unless it was made persistent
-// before.
+// packets too; or a TAP, whose frames are. It is gone when it is closed, unless it was
+// made persistent before.
 type TUN struct {
 	name     string
+	tap      bool
 	index    int
 	queues   []*TUNQueue
 	offloads inet.Offloads
@@ -109,21 +110,25 @@ func openTUN(op string, o TUNOptions, queues int) (_ *TUN, err error) {
 			return nil, err
 		}
 	}
-	fd := t.queues[0].fd
 	if program >= 0 {
-		if err := unix.IoctlSetPointerInt(fd, unix.TUNSETSTEERINGEBPF, program); err != nil {
+		if err := unix.IoctlSetPointerInt(t.queues[0].fd, unix.TUNSETSTEERINGEBPF, program); err != nil {
 			return nil, &steeringError{plainError("choose the queue of a packet by a program", err)}
 		}
 	}
+	return t, t.finish(op, o.offloads, o.MTU)
+}
+
+// finish sets up what all queues have in common, and finds the interface.
+func (t *TUN) finish(op string, sets []int, mtu int) error {
+	fd := t.queues[0].fd
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetHeaderLen); err != nil {
-		return nil, plainError(op, err)
+		return plainError(op, err)
 	}
-	sets := o.offloads
 	if sets == nil {
 		sets = offloadSets
 	}
 	t.setOffloads(fd, sets)
-	return t, t.identify(op, o.MTU)
+	return t.identify(op, mtu)
 }
 
 // flagsOf are the flags of queue i of a TUN. The first of several queues insists
@@ -199,7 +204,7 @@ func (t *TUN) identify(op string, mtu int) error {
 	}
 	ifr.SetUint32(uint32(mtu))
 	if err := unix.IoctlIfreq(s, unix.SIOCSIFMTU, ifr); err != nil {
-		return tunMTUError(t.name, mtu, err)
+		return tunMTUError(t, mtu, err)
 	}
 	return nil
 }
@@ -267,9 +272,11 @@ func tunNameError(op, name string, err error) error {
 	return e
 }
 
-func tunMTUError(name string, mtu int, err error) error {
-	e := &Error{Op: fmt.Sprintf("set the MTU of %s to %d", name, mtu), Err: err}
+func tunMTUError(t *TUN, mtu int, err error) error {
+	e := &Error{Op: fmt.Sprintf("set the MTU of %s to %d", t.name, mtu), Err: err}
 	switch {
+	case errors.Is(err, unix.EINVAL) && t.tap:
+		e.Advice = fmt.Sprintf("a TAP takes an MTU of 68 to %d octets", MaxTAPMTU)
 	case errors.Is(err, unix.EINVAL):
 		e.Advice = "a TUN takes an MTU of 68 to 65,535 octets"
 	case errors.Is(err, unix.EPERM):

@@ -11,8 +11,12 @@ import (
 )
 
 // MaxSuperPacket is the longest packet that a TUN gives or takes, in octets: a
-// buffer for Read has room for that.
-const MaxSuperPacket = 64 << 10
+// buffer for Read has room for that. MaxSuperFrame is the same of a TAP: the header of
+// Ethernet, with its tags, comes on top.
+const (
+	MaxSuperPacket = 64 << 10
+	MaxSuperFrame  = MaxSuperPacket + 64
+)
 
 // struct virtio_net_hdr of <linux/virtio_net.h>, in host order: flags, gso_type,
 // and 16 bits each of hdr_len, gso_size, csum_start, csum_offset.

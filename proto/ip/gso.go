@@ -32,8 +32,9 @@ func (t GSOType) String() string {
 	return fmt.Sprintf("GSOType(%d)", uint8(t))
 }
 
-// GSO describes a packet, or a super packet, that goes to or comes from a TUN:
-// what struct virtio_net_hdr says of it.
+// GSO describes a packet, or a super packet, that goes to or comes from a TUN or TAP:
+// what struct virtio_net_hdr says of it. On a TAP all lengths and offsets count the
+// header of Ethernet too.
 type GSO struct {
 	// Type says how to cut it.
 	Type GSOType

@@ -28,6 +28,7 @@ type Splitter struct {
 	flags   uint8 // TCP: of the super packet
 	partial bool  // a single packet whose checksum is to be completed
 	id      uint16
+	prefix  int // octets before the IP header
 	start   int // octets before the upper-layer header
 	field   int // octets before the checksum field
 	header  int // octets before the payload
@@ -44,17 +45,23 @@ type Splitter struct {
 // the error is ErrGSO if g contradicts the packet, and what Parse returns if
 // its headers are bad. A packet that is not to be cut, and has its checksum, is
 // not looked into at all.
-func (s *Splitter) Begin(g GSO, packet []byte) error {
+func (s *Splitter) Begin(g GSO, packet []byte) error { return s.BeginFrame(g, packet, 0) }
+
+// BeginFrame is Begin for a packet after prefix octets of a frame, which each of the
+// frames that come of it begins with. The frame may be of something else than IP if
+// it is not to be cut.
+func (s *Splitter) BeginFrame(g GSO, packet []byte, prefix int) error {
 	*s = Splitter{}
-	if len(packet) == 0 {
+	if len(packet) == 0 || uint(prefix) > uint(len(packet)) {
 		return ErrTruncated
 	}
+	s.prefix = prefix
 	if g.Type != GSONone {
 		return s.beginSuper(g, packet)
 	}
 	if g.NeedsChecksum {
 		start, field := int(g.ChecksumStart), int(g.ChecksumStart)+int(g.ChecksumOffset)
-		if start < header4Len || field+2 > len(packet) {
+		if start < prefix+header4Len || field+2 > len(packet) {
 			return ErrGSO
 		}
 		s.partial, s.start, s.field = true, start, field
@@ -66,12 +73,15 @@ func (s *Splitter) Begin(g GSO, packet []byte) error {
 
 // beginSuper checks a super packet, and sums what its segments have alike.
 func (s *Splitter) beginSuper(g GSO, packet []byte) error {
-	h, err := Parse(packet)
+	if s.prefix > MaxPrefix {
+		return ErrGSO
+	}
+	h, err := Parse(packet[s.prefix:])
 	if err != nil {
 		return err
 	}
-	packet = packet[:h.Length]
-	s.kind, s.version, s.start = g.Type, h.Version, h.HeaderLen
+	packet = packet[:s.prefix+h.Length]
+	s.kind, s.version, s.start = g.Type, h.Version, s.prefix+h.HeaderLen
 	upper := packet[s.start:]
 	protocol, size, field := uint8(ProtocolTCP), tcpLen, 16
 	switch g.Type {
@@ -98,7 +108,7 @@ func (s *Splitter) beginSuper(g GSO, packet []byte) error {
 		return ErrGSO
 	case s.header > len(packet):
 		return ErrTruncated
-	case s.header+min(int(g.SegmentSize), len(packet)-s.header) > MaxLength:
+	case s.header-s.prefix+min(int(g.SegmentSize), len(packet)-s.header) > MaxLength:
 		return ErrGSO
 	}
 	s.size = int(g.SegmentSize)
@@ -112,7 +122,7 @@ func (s *Splitter) beginSuper(g GSO, packet []byte) error {
 func (s *Splitter) sumAlike(protocol uint8) {
 	var header [60]byte
 	if s.version == 4 {
-		ip := header[:copy(header[:], s.packet[:s.start])]
+		ip := header[:copy(header[:], s.packet[s.prefix:s.start])]
 		s.id = binary.BigEndian.Uint16(ip[4:])
 		clear(ip[2:6])   // Total Length, Identification
 		clear(ip[10:12]) // Header Checksum
@@ -128,11 +138,11 @@ func (s *Splitter) sumAlike(protocol uint8) {
 	} else {
 		clear(upper[4:8]) // Length, Checksum
 	}
-	s.sum = Sum(upper, pseudo(s.packet, s.version, protocol))
+	s.sum = Sum(upper, pseudo(s.packet[s.prefix:], s.version, protocol))
 }
 
 // Next goes on to the next segment and returns its octets, headers and payload:
-// 1 to 65,535. (A packet that is not to be cut has those it has.) 0: there are
+// 1 to 65,535, and the prefix. (A packet that is not to be cut has those it has.) 0: there are
 // no more.
 func (s *Splitter) Next() int {
 	if s.packet == nil || s.end == len(s.packet) && s.index > 0 {
@@ -164,13 +174,13 @@ func (s *Splitter) Put(dst []byte) int {
 	be := binary.BigEndian
 	header := dst[:copy(dst, s.packet[:s.header])]
 	nth := s.index - 1
-	if s.version == 4 {
+	if ip, octets := header[s.prefix:], n-s.prefix; s.version == 4 {
 		id := s.id + uint16(nth)
-		be.PutUint16(header[2:], uint16(n))
-		be.PutUint16(header[4:], id)
-		be.PutUint16(header[10:], ^Fold(s.ipSum+uint64(n)+uint64(id)))
+		be.PutUint16(ip[2:], uint16(octets))
+		be.PutUint16(ip[4:], id)
+		be.PutUint16(ip[10:], ^Fold(s.ipSum+uint64(octets)+uint64(id)))
 	} else {
-		be.PutUint16(header[4:], uint16(n-header6Len))
+		be.PutUint16(ip[4:], uint16(octets-header6Len))
 	}
 	length := n - s.start
 	// Summed, then copied: one loop that does both in Go is no faster, since the

@@ -9,9 +9,13 @@ import (
 // lets a sender ask for (its UDP_MAX_SEGMENTS).
 const MaxSegments = 128
 
-// maxSuperHeader holds the longest header of a super packet: IPv6 without
-// extension headers, TCP with 40 octets of options.
-const maxSuperHeader = header6Len + tcpLen + 40
+// MaxPrefix is the longest header of a link that a super packet may have in front, in
+// octets: Ethernet's with two tags.
+const MaxPrefix = 22
+
+// maxSuperHeader holds the longest header of a super packet: that of the link, IPv6
+// without extension headers, TCP with 40 octets of options.
+const maxSuperHeader = MaxPrefix + header6Len + tcpLen + 40
 
 // Flags of TCP, RFC 9293 section 3.1, in the octet at 13.
 const (
@@ -38,16 +42,21 @@ const (
 // Checksums are verified before packets are joined, since the kernel makes new
 // ones: a packet with a wrong one would be repaired unseen. One with a wrong or
 // no checksum stays alone, as it is.
+//
+// The packets may each be in a frame, with the same header of the link in front: its
+// octets are the prefix, of which only equality is asked.
 type Super struct {
 	parts  [1 + MaxSegments][]byte // header, then the payloads
 	header [maxSuperHeader]byte    // of the finished super packet
 
-	first    []byte // the first packet: what the others must be like
+	frame    []byte // the first frame
+	first    []byte // the packet in it: what the others must be like
+	prefix   int    // octets of the frame before the packet
 	segments int
 	ipLen    int    // octets of the IP header
 	allLen   int    // and of the TCP or UDP header
 	size     int    // octets of payload of the first packet
-	total    int    // octets of the super packet
+	total    int    // octets of the super packet without the prefix
 	pseudo   uint64 // sum of addresses and protocol
 	next     uint32 // TCP: sequence number after the last
 	id       uint16 // IPv4: Identification of the last
@@ -59,7 +68,7 @@ type Super struct {
 }
 
 // Reset forgets the packets. Start does it too.
-func (s *Super) Reset() { s.segments, s.first, s.closed = 0, nil, true }
+func (s *Super) Reset() { s.segments, s.frame, s.first, s.closed = 0, nil, nil, true }
 
 // Segments returns how many packets have been gathered.
 func (s *Super) Segments() int { return s.segments }
@@ -69,15 +78,29 @@ func (s *Super) Segments() int { return s.segments }
 // fragment, IPv4 options, extension headers, nor PSH (which ends a burst); and
 // of a kind that o has. If not, the packet stays alone, and Add refuses all.
 func (s *Super) Start(packet []byte, h *Header, o Offloads) bool {
-	s.Reset()
 	if uint(h.Length) < uint(len(packet)) {
 		packet = packet[:h.Length]
 	}
-	s.first = packet
-	s.segments = 1
+	return s.StartFrame(packet, 0, h, o)
+}
+
+// StartAlone begins with a frame that nothing can join, whatever is in it.
+func (s *Super) StartAlone(frame []byte) {
+	s.Reset()
+	s.frame, s.segments = frame, 1
+}
+
+// StartFrame is Start for a packet after prefix octets of a frame. A frame goes with
+// the padding it has, and one that has some stays alone.
+func (s *Super) StartFrame(frame []byte, prefix int, h *Header, o Offloads) bool {
+	s.StartAlone(frame)
+	if uint(prefix) > MaxPrefix || prefix > len(frame) || len(frame) > MaxLength {
+		return false
+	}
+	packet := frame[prefix:]
+	s.first, s.prefix = packet, prefix
 	s.total = len(packet)
-	if h.Fragment || h.Length != len(packet) || h.HeaderLen > len(packet) || len(packet) > MaxLength ||
-		!s.startIP(packet, h) {
+	if h.Fragment || h.Length != len(packet) || h.HeaderLen > len(packet) || !s.startIP(packet, h) {
 		return false
 	}
 	upper := packet[s.ipLen:]
@@ -146,12 +169,25 @@ func startsUDP(upper []byte) bool {
 // is wrong; nothing has changed then but that, if the first packet is the
 // broken one, Add refuses all from now on.
 func (s *Super) Add(packet []byte, h *Header) bool {
-	if s.closed || uint(h.Length) > uint(len(packet)) {
+	if s.closed || s.prefix != 0 || uint(h.Length) > uint(len(packet)) {
 		return false
 	}
-	packet = packet[:h.Length]
+	return s.add(packet[:h.Length])
+}
+
+// AddFrame is Add for a packet after prefix octets of a frame.
+func (s *Super) AddFrame(frame []byte, prefix int, h *Header) bool {
+	if s.closed || prefix != s.prefix || len(frame) != prefix+h.Length ||
+		!bytes.Equal(frame[:prefix], s.frame[:prefix]) {
+		return false
+	}
+	return s.add(frame[prefix:])
+}
+
+// add is for a whole packet.
+func (s *Super) add(packet []byte) bool {
 	size := len(packet) - s.allLen
-	if size <= 0 || size > s.size || s.segments == MaxSegments || s.total+size > MaxLength || !s.sameIP(packet) {
+	if size <= 0 || size > s.size || s.segments == MaxSegments || s.prefix+s.total+size > MaxLength || !s.sameIP(packet) {
 		return false
 	}
 	upper := packet[s.ipLen:]
@@ -240,24 +276,26 @@ func (s *Super) verify(packet []byte) bool {
 }
 
 // Finish returns what to write: the header and the payloads of the super packet
-// and its description, or, of a single packet, that packet as it came. Nothing
+// and its description, or, of a single packet or frame, that as it came. Nothing
 // may be added afterwards; the slices hold until the next Start. Without a
 // packet there are none.
 func (s *Super) Finish() (GSO, [][]byte) {
 	s.closed = true
 	if s.segments <= 1 {
-		s.parts[0] = s.first
+		s.parts[0] = s.frame
 		return GSO{}, s.parts[:s.segments]
 	}
-	header := s.header[:s.allLen]
-	copy(header, s.first)
+	header := s.header[:s.prefix+s.allLen]
+	copy(header, s.frame)
+	s.parts[0] = header
 	be := binary.BigEndian
 	g := GSO{
 		SegmentSize:   uint16(s.size),
-		HeaderLen:     uint16(s.allLen),
+		HeaderLen:     uint16(len(header)),
 		NeedsChecksum: true,
-		ChecksumStart: uint16(s.ipLen),
+		ChecksumStart: uint16(s.prefix + s.ipLen),
 	}
+	header = header[s.prefix:]
 	if s.version == 4 {
 		be.PutUint16(header[2:], uint16(s.total))
 		be.PutUint16(header[10:], 0)
@@ -280,6 +318,5 @@ func (s *Super) Finish() (GSO, [][]byte) {
 		upper[13] |= tcpPSH
 	}
 	be.PutUint16(upper[g.ChecksumOffset:], Fold(s.pseudo+uint64(length)))
-	s.parts[0] = header
 	return g, s.parts[:1+s.segments]
 }
