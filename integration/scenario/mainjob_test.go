@@ -11,10 +11,14 @@ import (
 // with pppd, and kernel plane and TUN with the built-in endpoint, and for adit
 // with itself and with xl2tpd and its pppds in either role, IP comes up through
 // the tunnel, packets of all sizes and a bulk transfer pass, and either side may
-// end it.
+// end it. The built-in endpoint has xl2tpd's pppd as its peer in TestBuiltinLNS and
+// TestBuiltinClient, so here it has itself.
 func TestMainJob(t *testing.T) {
 	for _, p := range append(slices.Clone(planes), builtinPlanes...) {
 		for _, who := range pairings {
+			if who != pairings[0] && slices.Contains(builtinPlanes, p) {
+				continue
+			}
 			t.Run(p.name+"/"+who.name, func(t *testing.T) {
 				t.Parallel()
 				s := start(t, p, who, 1)
@@ -103,11 +107,11 @@ func (s *peers) sessions(t *testing.T) map[string]bool {
 // with an address of its own and with traffic. One after the other: forty pppds
 // are work enough for an emulated machine. Who is at the other end makes no
 // difference to their number, and the main job has every pairing on every plane: here
-// each plane has one of them, and the first plane all.
+// each plane has one of them.
 func TestTwentySessions(t *testing.T) {
 	for i, p := range planes {
 		for j, who := range pairings {
-			if i > 0 && j != i%len(pairings) {
+			if j != i%len(pairings) {
 				continue
 			}
 			t.Run(p.name+"/"+who.name, func(t *testing.T) {
