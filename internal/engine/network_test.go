@@ -89,7 +89,7 @@ func (s sent) message(t testing.TB) l2tp.Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := l2tp.ParseMessage(payload, nil)
+	m, err := l2tp.ParseMessage(l2tp.Version, payload, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func TestAccessLineBad(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			wire := octets(t, goodICRQ+good+test.wire)
-			m, err := ParseMessage(wire, secret)
+			m, err := ParseMessage(Version, wire, secret)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestAccessLineBad(t *testing.T) {
 				t.Errorf("%+v", icrq)
 			}
 			wire[len(octets(t, goodICRQ+good))] |= 0x80
-			m, err = ParseMessage(wire, secret)
+			m, err = ParseMessage(Version, wire, secret)
 			if m != nil || !errors.Is(err, test.kind) {
 				t.Fatalf("with M: %+v, %v; want %v", m, err, test.kind)
 			}
@@ -164,7 +164,7 @@ func TestAccessLineLeft(t *testing.T) {
 		goodICRQ + line + line: ErrAVPRepeated,
 		goodICRP + line:        ErrAVPMisplaced,
 	} {
-		m, err := ParseMessage(octets(t, wire), nil)
+		m, err := ParseMessage(Version, octets(t, wire), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestAccessLineBounded(t *testing.T) {
 	for i := range 4000 {
 		wire = append(wire, octets(t, fmt.Sprintf("000a 0de9 %04x %08x", 0x80+i%0x80, i))...)
 	}
-	m, err := ParseMessage(wire, nil)
+	m, err := ParseMessage(Version, wire, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestAccessLineHidden(t *testing.T) {
 	if hidden != len(accessTable) {
 		t.Errorf("%d are hidden without the M bit, of %d", hidden, len(accessTable))
 	}
-	m, err := ParseMessage(b, secret)
+	m, err := ParseMessage(Version, b, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestAccessLineHidden(t *testing.T) {
 	}
 	// Without the secret the call comes in all the same, had the others been clear.
 	clear := octets(t, goodICRQ+"4016 0de9 0001 88ecdb71ad372d5302f75a1f687e13b4")
-	m, err = ParseMessage(clear, nil)
+	m, err = ParseMessage(Version, clear, nil)
 	if err != nil || m.(*ICRQ).AccessLine != nil || !errors.Is(m.Rest().Ignored[0], ErrHiddenNoSecret) {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -246,7 +246,7 @@ func TestAppendAccessLineErrors(t *testing.T) {
 // The message keeps nothing of the packet, nor a copy of what it was copied from.
 func TestAccessLineIsCopied(t *testing.T) {
 	wire := octets(t, goodICRQ+"0008 0de9 0002 7237")
-	m, err := ParseMessage(wire, nil)
+	m, err := ParseMessage(Version, wire, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,29 @@ const (
 	AVPPPPDisconnectCause     AVPType = 46
 )
 
+// The AVPs of RFC 3931 that version 2 does not have, section 5.4. Others of version 3
+// have the numbers of version 2, some by a new name.
+const (
+	AVPExtendedVendorID            AVPType = 58
+	AVPMessageDigest               AVPType = 59
+	AVPRouterID                    AVPType = 60
+	AVPAssignedControlConnectionID AVPType = 61
+	AVPPseudowireCapabilities      AVPType = 62
+	AVPLocalSessionID              AVPType = 63
+	AVPRemoteSessionID             AVPType = 64
+	AVPAssignedCookie              AVPType = 65
+	AVPRemoteEndID                 AVPType = 66
+	AVPApplicationID               AVPType = 67 // of the drafts of RFC 3931, and left out of it
+	AVPPseudowireType              AVPType = 68
+	AVPSublayer                    AVPType = 69
+	AVPDataSequencing              AVPType = 70
+	AVPCircuitStatus               AVPType = 71
+	AVPPreferredLanguage           AVPType = 72
+	AVPNonce                       AVPType = 73
+	AVPTxConnectSpeed3             AVPType = 74
+	AVPRxConnectSpeed3             AVPType = 75
+)
+
 // The AVPs of the extensions, which the table knows by name and length only.
 const (
 	AVPControlConnectionDS      AVPType = 47  // RFC 3308
@@ -62,6 +85,11 @@ const (
 	AVPTunnelRecovery           AVPType = 77  // RFC 4951
 	AVPSuggestedControlSequence AVPType = 78  // RFC 4951
 	AVPFailoverSessionState     AVPType = 79  // RFC 4951
+	AVPFrameRelayHeaderLength   AVPType = 85  // RFC 4591
+	AVPATMMaxConcatenatedCells  AVPType = 86  // RFC 4454
+	AVPOAMEmulationRequired     AVPType = 87  // RFC 4454
+	AVPATMAlarmStatus           AVPType = 88  // RFC 4454
+	AVPInterfaceMTU             AVPType = 91  // RFC 4667
 	AVPConnectSpeedUpdate       AVPType = 97  // RFC 5515
 	AVPConnectSpeedUpdateEnable AVPType = 98  // RFC 5515
 	AVPECNCapability            AVPType = 103 // RFC 9601
@@ -70,10 +98,12 @@ const (
 // vendor3Com marks the draft form of the PPP Disconnect Cause Code AVP.
 const vendor3Com uint16 = 43
 
-// String is the RFC's name and the number.
+// String is the RFC's name and the number: the name of version 2 if both have one.
 func (t AVPType) String() string {
-	if info := lookupAVP(t); info != nil {
-		return fmt.Sprintf("%s (%d)", info.Name, uint16(t))
+	for _, info := range []*avpInfo{lookupAVP(t), lookupAVP3(t)} {
+		if info != nil {
+			return fmt.Sprintf("%s (%d)", info.Name, uint16(t))
+		}
 	}
 	return fmt.Sprintf("AVP %d", uint16(t))
 }

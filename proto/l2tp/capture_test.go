@@ -81,7 +81,7 @@ func TestCaptures(t *testing.T) {
 			}
 			// The secret is not needed, and does no harm.
 			for _, s := range [][]byte{nil, secret} {
-				m, err := ParseMessage(payload, s)
+				m, err := ParseMessage(Version, payload, s)
 				if err != nil {
 					t.Fatal(err)
 				}

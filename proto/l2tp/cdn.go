@@ -12,6 +12,8 @@ type CDN struct {
 	Q931Cause     *Q931Cause     // nil: absent
 	PPPDisconnect *PPPDisconnect // nil: absent; of several, the last
 
+	RemoteSessionID uint32 // version 3: the receiver's; 0 if the sender does not know it
+
 	Unparsed
 }
 
@@ -20,7 +22,8 @@ func (*CDN) Type() MessageType { return TypeCDN }
 
 func (m *CDN) parse(v *values) error {
 	m.ResultCode = v.resultCode()
-	m.AssignedSessionID = uint32(v.uint16(AVPAssignedSessionID))
+	m.AssignedSessionID = v.id(AVPAssignedSessionID)
+	m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
 	if b := v.raw[AVPQ931CauseCode]; b != nil {
 		m.Q931Cause = &Q931Cause{
 			Cause:    binary.BigEndian.Uint16(b),
@@ -41,7 +44,10 @@ func (m *CDN) parse(v *values) error {
 
 func (m *CDN) append(e *encoder) {
 	e.resultCode(m.ResultCode)
-	e.uint16(AVPAssignedSessionID, uint16(m.AssignedSessionID))
+	e.id(AVPAssignedSessionID, m.AssignedSessionID)
+	if e.v3() {
+		e.uint32(AVPRemoteSessionID, m.RemoteSessionID)
+	}
 	if q := m.Q931Cause; q != nil {
 		b := binary.BigEndian.AppendUint16(nil, q.Cause)
 		b = append(b, q.Message)

@@ -29,7 +29,7 @@ const cdnStart = "8008 0000 0000 000e 8008 0000 0001 0003 8008 0000 000e 00ff"
 // RFC 3145 section 3.4: "Where multiple network protocols are in use, multiple
 // copies of this AVP MAY be given to indicate failure reasons for each NCP."
 func TestPPPDisconnectCopies(t *testing.T) {
-	m, err := ParseMessage(octets(t, cdnStart+
+	m, err := ParseMessage(Version, octets(t, cdnStart+
 		"000b 0000 002e 0011 8021 00 000b 0000 002e 0012 8057 00"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestPPPDisconnectCopies(t *testing.T) {
 // Corporation) and vendor-specific Attribute Type 46. Implementations MAY
 // accept AVPs with these values as equivalent".
 func TestPPPDisconnectDraft(t *testing.T) {
-	m, err := ParseMessage(octets(t, cdnStart+"000b 002b 002e 0003 0000 01"), nil)
+	m, err := ParseMessage(Version, octets(t, cdnStart+"000b 002b 002e 0003 0000 01"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestPPPDisconnectDraft(t *testing.T) {
 
 // RFC 3145 section 2: "The length MUST be at least 11."
 func TestPPPDisconnectShort(t *testing.T) {
-	m, err := ParseMessage(octets(t, cdnStart+"000a 0000 002e 0003 0000"), nil)
+	m, err := ParseMessage(Version, octets(t, cdnStart+"000a 0000 002e 0003 0000"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

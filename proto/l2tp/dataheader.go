@@ -4,6 +4,9 @@ import "encoding/binary"
 
 // DataHeaderLen is the number of octets PutDataHeader writes for h.
 func DataHeaderLen(h *Header) int {
+	if h.Version == Version3 {
+		return sessionHeaderLen(false)
+	}
 	n := 6
 	if h.HasLength {
 		n += 2
@@ -27,6 +30,9 @@ func PutDataHeader(b []byte, h *Header) int {
 	n := DataHeaderLen(h)
 	if len(b) < n || h.HasLength && len(b) > 0xffff {
 		return 0
+	}
+	if h.Version == Version3 {
+		return PutDataHeader3(b, &DataHeader3{SessionID: h.SessionID})
 	}
 	flags := uint16(Version)
 	pos := 2
@@ -57,16 +63,20 @@ func PutDataHeader(b []byte, h *Header) int {
 	return n
 }
 
-// Peek looks at a datagram just far enough to route it. Of a version other than
-// 2 only control and version are told, and the IDs are 0. ok is false if the
-// datagram ends before what was asked for. The rest of the header is not
-// checked: ParseHeader does that.
+// Peek looks at a datagram just far enough to route it. A control message of version
+// 3 has a tunnelID (the Control Connection ID) alone, a data message of it a
+// sessionID alone. Of other versions than 2 and 3 only control and version are told,
+// and the IDs are 0. ok is false if the datagram ends before what was asked for. The
+// rest of the header is not checked: ParseHeader does that.
 func Peek(b []byte) (control bool, version uint8, tunnelID, sessionID uint32, ok bool) {
 	if len(b) < 2 {
 		return false, 0, 0, 0, false
 	}
 	control = b[0]&(bitT>>8) != 0
 	version = b[1] & maskVersion
+	if version == Version3 {
+		return peek3(b, control)
+	}
 	if version != Version {
 		return control, version, 0, 0, true
 	}

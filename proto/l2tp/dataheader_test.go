@@ -61,21 +61,21 @@ func TestPeekShort(t *testing.T) {
 		ok   bool
 	}{
 		{"", false}, {"c8", false}, {"c802", false}, {"c802 000c 0001 00", false}, {"c802 000c 0001 0002", true},
-		{"0002 0001 00", false}, {"0002 0001 0002", true}, {"0003", true}, {"0001", true},
+		{"0002 0001 00", false}, {"0002 0001 0002", true}, {"0003", false}, {"0004", true}, {"0001", true},
 	} {
 		if _, _, _, _, ok := Peek(octets(t, test.wire)); ok != test.ok {
 			t.Errorf("%q: %v", test.wire, ok)
 		}
 	}
-	control, version, tunnelID, sessionID, ok := Peek(octets(t, "c803 0014 0102 0304 0000 0000"))
-	if !control || version != 3 || tunnelID != 0 || sessionID != 0 || !ok {
+	control, version, tunnelID, sessionID, ok := Peek(octets(t, "c804 0014 0102 0304 0000 0000"))
+	if !control || version != 4 || tunnelID != 0 || sessionID != 0 || !ok {
 		t.Errorf("%v %d %d %d %v", control, version, tunnelID, sessionID, ok)
 	}
 }
 
 func TestDataHeaderAllocs(t *testing.T) {
 	in := octets(t, "4b02 0012 0001 0002 0003 0004 0002 1122 ff03")
-	bad := octets(t, "0003 0000 0000 0001")
+	bad := octets(t, "0004 0000 0000 0001")
 	out := make([]byte, 1500)
 	h := Header{HasLength: true, HasSequence: true, TunnelID: 1, SessionID: 2}
 	var n int
@@ -87,7 +87,7 @@ func TestDataHeaderAllocs(t *testing.T) {
 		}
 		n += len(frame) + int(tunnelID) + int(got.Ns)
 		if _, _, err := ParseHeader(bad); err == nil {
-			t.Fatal("version 3 taken")
+			t.Fatal("version 4 taken")
 		}
 		h.Ns++
 		n += PutDataHeader(out, &h)

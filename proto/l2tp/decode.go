@@ -23,16 +23,20 @@ type decoder struct {
 	firstFail *Error
 }
 
-// ParseMessage reads the payload of a control message. secret unhides hidden
-// AVPs; nil if there is no shared secret. The message keeps nothing of payload.
+// ParseMessage reads the payload of a control message. version is what the header
+// said: Version or Version3. secret unhides hidden AVPs; nil if there is no shared
+// secret. The message keeps nothing of payload.
+//
+// A message of version 3 is to have been verified before (see Verify). Its Message
+// Digest AVPs have no field.
 //
 // Every error is an *Error. A ZLB has no payload and is no message: ErrEmpty.
 // With an error the message is nil.
-func ParseMessage(payload, secret []byte) (Message, error) {
+func ParseMessage(version uint8, payload, secret []byte) (Message, error) {
 	if len(payload) == 0 {
 		return nil, &Error{Scope: ScopeMessage, Err: ErrEmpty}
 	}
-	d := decoder{secret: secret}
+	d := decoder{values: values{version: version}, secret: secret}
 	body, fail := d.messageType(payload)
 	if fail != nil {
 		return nil, fail
@@ -58,8 +62,9 @@ func ParseMessage(payload, secret []byte) (Message, error) {
 
 // withIDs tells the IDs that the peer assigned.
 func (d *decoder) withIDs(e *Error) *Error {
-	e.AssignedTunnelID = uint32(d.uint16(AVPAssignedTunnelID))
-	e.AssignedSessionID = uint32(d.uint16(AVPAssignedSessionID))
+	e.AssignedTunnelID = d.id(AVPAssignedTunnelID)
+	e.AssignedSessionID = d.id(AVPAssignedSessionID)
+	e.RemoteSessionID = d.uint32(AVPRemoteSessionID)
 	return e
 }
 
@@ -80,7 +85,7 @@ func (d *decoder) messageType(payload []byte) (rest []byte, fail *Error) {
 		return nil, d.error(&Error{HasAVP: true, AVP: a.Type, Err: ErrNoMessageType, Text: "wrong length"}, ErrorLength)
 	}
 	d.message = MessageType(binary.BigEndian.Uint16(a.Value))
-	if d.message.Known() {
+	if d.message.knownIn(d.version) {
 		return rest, nil
 	}
 	e := &Error{HasAVP: true, AVP: a.Type, Err: ErrUnknownMessage, Text: d.message.String()}
@@ -125,11 +130,15 @@ func (d *decoder) avp(a rawAVP) {
 	draft := a.Vendor == vendor3Com && a.Type == AVPPPPDisconnectCause && !a.Hidden
 	var info *avpInfo
 	if a.Vendor == 0 || draft {
-		info = lookupAVP(a.Type)
+		info = d.lookup(a)
 	}
 	// "An AVP received with a reserved bit set to 1 MUST be treated as an
 	// unrecognized AVP."
 	if a.reserved || info == nil || !info.Supported {
+		if d.foreign(a) {
+			d.ignore(a, ErrAVPMisplaced)
+			return
+		}
 		d.unrecognised(a)
 		return
 	}
@@ -153,6 +162,8 @@ func (d *decoder) take(a rawAVP, info *avpInfo) {
 		// The AVP is recognised and it is not malformed, so neither the M bit
 		// nor section 7.1 speaks against leaving it. Others do the same.
 		d.ignore(a, ErrAVPMisplaced)
+	case a.Type == AVPMessageDigest:
+		// Verify has dealt with it, and there may be two.
 	case !d.has(a.Type):
 		d.raw[a.Type] = a.Value
 	case a.Type == AVPPPPDisconnectCause:
@@ -253,8 +264,9 @@ func (d *decoder) ignore(a rawAVP, err error) {
 // required looks for the AVPs the message must have: "a message that is missing
 // a required AVP" is malformed (section 7.1).
 func (d *decoder) required() {
-	for i := range avpTable {
-		info := &avpTable[i]
+	table := tableOf(d.version)
+	for i := range table {
+		info := &table[i]
 		switch {
 		case info.Type == AVPMessageType || !info.Required.Has(d.message) || d.has(info.Type):
 		case d.dispensable(info.Type):
@@ -272,13 +284,13 @@ func (d *decoder) required() {
 // more than ours about what it lacks.
 func (d *decoder) dispensable(t AVPType) bool {
 	return d.message == TypeStopCCN && t == AVPAssignedTunnelID ||
-		d.message == TypeCDN && t == AVPAssignedSessionID
+		d.message == TypeCDN && (t == AVPAssignedSessionID || t == AVPLocalSessionID || t == AVPRemoteSessionID)
 }
 
 // PeekMessageType tells the type of the message in payload, if it begins with a
-// proper Message Type AVP.
+// proper Message Type AVP, of either version.
 func PeekMessageType(payload []byte) (MessageType, bool) {
-	var d decoder
+	d := decoder{values: values{version: Version3}}
 	_, fail := d.messageType(payload)
 	return d.message, fail == nil
 }

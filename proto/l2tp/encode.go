@@ -15,6 +15,7 @@ var (
 	ErrMessageTooLong = errors.New("l2tp: message does not fit into a packet")
 	ErrValueMissing   = errors.New("l2tp: a required value is missing")
 	ErrNoSecret       = errors.New("l2tp: hiding needs a secret and a source of random octets")
+	ErrVersion        = errors.New("l2tp: the version has no such message")
 )
 
 // randomVectorLen: "a random vector of at least 16 octets is recommended".
@@ -22,6 +23,11 @@ const randomVectorLen = 16
 
 // AppendOptions say how AppendMessage writes a message.
 type AppendOptions struct {
+	// Version is Version, which 0 stands for, or Version3.
+	Version uint8
+	// Digests has a Message Digest AVP written for each, right after the Message
+	// Type, with zeros for the digest, which Sign fills in. One or two.
+	Digests []DigestType
 	// Hide hides every AVP that may be hidden (and extra ones whose Hidden is
 	// set). It needs Secret and Rand.
 	Hide   bool
@@ -32,21 +38,30 @@ type AppendOptions struct {
 
 // encoder is the state of AppendMessage.
 type encoder struct {
-	dst    []byte
-	opt    AppendOptions
-	vector []byte // the Random Vector written; nil: none yet
-	err    error  // the first error
+	dst []byte
+	opt AppendOptions
+	// hideWith is the shared secret, or the key that version 3 makes of it.
+	hideWith []byte
+	vector   []byte // the Random Vector written; nil: none yet
+	err      error  // the first error
 }
 
 // AppendMessage writes the AVPs of m to dst, without the packet's header. The
 // M bits are the RFC's. With an error, dst comes back as it was; the error
 // wraps one of the sentinels above or is Rand's.
 func AppendMessage(dst []byte, m Message, opt AppendOptions) ([]byte, error) {
-	e := encoder{dst: dst, opt: opt}
+	e := encoder{dst: dst, opt: opt, hideWith: opt.Secret}
 	if opt.Hide && (len(opt.Secret) == 0 || opt.Rand == nil) {
 		return dst, ErrNoSecret
 	}
+	if !m.Type().knownIn(opt.Version) {
+		return dst, fmt.Errorf("%s: %w", m.Type(), ErrVersion)
+	}
+	if opt.Version == Version3 {
+		e.hideWith = hidingKey(opt.Secret)
+	}
 	e.uint16(AVPMessageType, uint16(m.Type()))
+	e.digests()
 	m.append(&e)
 	for _, a := range m.Rest().Extra {
 		e.avp(a.Mandatory, a.Hidden && opt.Hide, a.Vendor, a.Type, a.Value)
@@ -60,9 +75,17 @@ func AppendMessage(dst []byte, m Message, opt AppendOptions) ([]byte, error) {
 	return e.dst, nil
 }
 
-// put writes an AVP of the table.
+// put writes an AVP of the version's table; one that the version has not got stays out
+// of the message.
 func (e *encoder) put(t AVPType, value []byte) {
-	info := lookupAVP(t)
+	if info := lookupVersion(e.opt.Version, t); info != nil {
+		e.putAs(info, value)
+	}
+}
+
+// putAs writes an AVP of a table.
+func (e *encoder) putAs(info *avpInfo, value []byte) {
+	t := info.Type
 	if !info.lengthOK(len(value)) {
 		err := ErrValueTooLong
 		if len(value) < info.Min {
@@ -71,7 +94,11 @@ func (e *encoder) put(t AVPType, value []byte) {
 		e.fail(fmt.Errorf("%s of %d octets: %w", t, len(value), err))
 		return
 	}
-	e.avp(info.Mandatory, e.opt.Hide && info.MayHide, 0, t, value)
+	mandatory := info.Mandatory
+	if e.opt.Version != Version3 && info.RFC == 3931 {
+		mandatory = false // an offer of version 3, which a peer need not understand
+	}
+	e.avp(mandatory, e.opt.Hide && info.MayHide, 0, t, value)
 }
 
 func (e *encoder) uint16(t AVPType, v uint16) {
@@ -92,7 +119,16 @@ func (e *encoder) optUint16(t AVPType, v uint16) {
 // nonzeroID writes an ID that the RFC wants to be non-zero.
 func (e *encoder) nonzeroID(t AVPType, id uint32) {
 	if id == 0 {
-		e.fail(fmt.Errorf("%s is 0: %w", t, ErrValueMissing))
+		e.fail(fmt.Errorf("%s is 0: %w", idType(e.opt.Version, t), ErrValueMissing))
+	}
+	e.id(t, id)
+}
+
+// id writes an ID that version 2 has in the AVP t.
+func (e *encoder) id(t AVPType, id uint32) {
+	if e.opt.Version == Version3 {
+		e.uint32(idType(Version3, t), id)
+		return
 	}
 	e.uint16(t, uint16(id))
 }
@@ -162,7 +198,7 @@ func (e *encoder) hidden(t AVPType, value []byte) []byte {
 		e.fail(fmt.Errorf("padding: %w", err))
 		return nil
 	}
-	hide(sub, t, e.opt.Secret, e.vector)
+	hide(sub, t, e.hideWith, e.vector)
 	return sub
 }
 

@@ -41,7 +41,7 @@ func TestLongestValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := ParseMessage(b, nil)
+	m, err := ParseMessage(Version, b, nil)
 	if err != nil || m.(*SCCRQ).HostName != long {
 		t.Errorf("%v", err)
 	}

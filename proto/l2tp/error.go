@@ -70,6 +70,9 @@ type Error struct {
 	// addressed to them. 0: not told.
 	AssignedTunnelID  uint32
 	AssignedSessionID uint32
+	// RemoteSessionID is our ID of the session that the message is about, as far as
+	// it told; version 3, whose header has none.
+	RemoteSessionID uint32
 }
 
 // Error implements error.

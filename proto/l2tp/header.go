@@ -28,7 +28,8 @@ const (
 	maskVersion = 0x000f
 )
 
-// VersionError is a packet whose Ver field is not 2. Its value is that field.
+// VersionError is a packet whose Ver field is not one that was looked for. Its value
+// is that field.
 type VersionError uint8
 
 // Error implements error.
@@ -47,8 +48,6 @@ func (e VersionError) Error() string {
 var (
 	// ErrVersionL2F is an L2F packet (RFC 2341), whose version is 1.
 	ErrVersionL2F error = VersionError(1)
-	// ErrVersion3 is an L2TPv3 packet (RFC 3931).
-	ErrVersion3 error = VersionError(3)
 	// ErrShortHeader is a datagram that ends within its header.
 	ErrShortHeader = errors.New("l2tp: datagram ends within the header")
 	// ErrLengthTooLong is a Length field larger than the datagram.
@@ -61,7 +60,9 @@ var (
 	ErrOffset = errors.New("l2tp: offset padding exceeds the message")
 )
 
-// Header is the header of an L2TPv2 message, RFC 2661 section 3.1.
+// Header is the header of a message of version 2, RFC 2661 section 3.1, or 3, RFC 3931
+// sections 3.2.1 and 4.1.2.1: of a control message, or of a data message over UDP up
+// to its Session ID.
 type Header struct {
 	Control     bool // T: a control message; otherwise a data message
 	HasLength   bool // L: the Length field is present
@@ -69,11 +70,15 @@ type Header struct {
 	HasOffset   bool // O: the Offset Size field is present; data only
 	Priority    bool // P: preferential treatment; data only
 
-	Version uint8 // 2; 0 is written as 2
+	Version uint8 // 2 or 3; 0 is written as 2
 
-	Length    uint16 // octets of the whole message, if HasLength
-	TunnelID  uint32 // the recipient's
-	SessionID uint32 // the recipient's; 0 on control messages of the tunnel
+	Length uint16 // octets of the whole message, if HasLength
+	// TunnelID is the recipient's: the Control Connection ID of version 3, whose data
+	// messages have none.
+	TunnelID uint32
+	// SessionID is the recipient's; 0 on control messages of the tunnel, and on all
+	// those of version 3.
+	SessionID uint32
 	Ns        uint16 // if HasSequence
 	Nr        uint16 // if HasSequence; means nothing in data messages
 	Offset    uint16 // octets of offset padding, if HasOffset
@@ -93,6 +98,9 @@ func (h *Header) Len() int {
 // PPP frame of a data message. The payload is a part of b. Octets past the
 // Length field are not part of the message. It allocates nothing.
 //
+// Of a data message of version 3 the payload is what follows the Session ID; what it
+// begins with is the session's to know: see ParseDataHeader3.
+//
 // Errors are VersionError or one of the sentinels above. With a VersionError
 // the header has Control and Version set, and nothing else was looked at.
 func ParseHeader(b []byte) (h Header, payload []byte, err error) {
@@ -110,6 +118,9 @@ func ParseHeader(b []byte) (h Header, payload []byte, err error) {
 	h.Control = flags&bitT != 0
 	h.Version = uint8(flags & maskVersion)
 	// "Packets received with an unknown Ver field MUST be discarded."
+	if h.Version == Version3 {
+		return h.parse3(b, flags)
+	}
 	if h.Version != Version {
 		return h, nil, VersionError(h.Version)
 	}
@@ -204,6 +215,9 @@ func (h *Header) flags() uint16 {
 // bits and never O or P. The Length field is written as it stands in h:
 // AppendControl and PutDataHeader know the length themselves.
 func (h Header) Append(dst []byte) []byte {
+	if h.Version == Version3 {
+		return h.append3(dst)
+	}
 	dst = binary.BigEndian.AppendUint16(dst, h.flags())
 	if h.HasLength || h.Control {
 		dst = binary.BigEndian.AppendUint16(dst, h.Length)

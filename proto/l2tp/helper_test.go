@@ -54,7 +54,7 @@ func testSamples(t *testing.T, list []sample) {
 	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
 			wire := octets(t, s.hex)
-			got, err := ParseMessage(wire, nil)
+			got, err := ParseMessage(Version, wire, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func testTruncated(t *testing.T, wire []byte) {
 		}
 	}
 	for n := range wire {
-		m, err := ParseMessage(wire[:n:n], nil)
+		m, err := ParseMessage(Version, wire[:n:n], nil)
 		if err != nil {
 			checkTyped(t, err)
 			if m != nil {

@@ -32,7 +32,7 @@ const hiddenICRQ = "8008 0000 0000 000a" + testVector + `
 	553f5d6eacdd0c76d6452527aa8420ec`
 
 func TestHiddenFromElsewhere(t *testing.T) {
-	m, err := ParseMessage(octets(t, hiddenICRQ), secret)
+	m, err := ParseMessage(Version, octets(t, hiddenICRQ), secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestHideEveryLength(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d octets: %v", n, err)
 		}
-		m, err := ParseMessage(b, secret)
+		m, err := ParseMessage(Version, b, secret)
 		if err != nil {
 			t.Fatalf("%d octets: %v", n, err)
 		}
@@ -93,7 +93,7 @@ func TestHideSamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := ParseMessage(b, secret)
+			got, err := ParseMessage(Version, b, secret)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +141,7 @@ func TestLatestRandomVector(t *testing.T) {
 	b = append(b, hidden(AVPAssignedSessionID, []byte{1, 2}, one)...)
 	b = append(b, vector(two)...)
 	b = append(b, hidden(AVPCallSerialNumber, []byte{0, 0, 0, 9}, two)...)
-	m, err := ParseMessage(b, secret)
+	m, err := ParseMessage(Version, b, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestHiddenRefused(t *testing.T) {
 		{"hidden random vector", start + plain + "c016 0000 0024 88ecdb71ad372d5302f75a1f687e13b4", secret, ErrAVPValue, ErrorValue},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ParseMessage(octets(t, test.wire), test.secret)
+			_, err := ParseMessage(Version, octets(t, test.wire), test.secret)
 			if !errors.Is(err, test.kind) {
 				t.Fatalf("%v, want %v", err, test.kind)
 			}
@@ -190,7 +190,7 @@ func TestHiddenOptional(t *testing.T) {
 		"400c 0000 0019 ea60f478dcfe", // Physical Channel ID
 		"400c 0009 0019 ea60f478dcfe", // of a vendor
 	} {
-		m, err := ParseMessage(octets(t, start+hidden), nil)
+		m, err := ParseMessage(Version, octets(t, start+hidden), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestHiddenExtra(t *testing.T) {
 	if strings.Contains(string(b), "inside") {
 		t.Error("written in the clear")
 	}
-	m, err := ParseMessage(b, secret)
+	m, err := ParseMessage(Version, b, secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,9 @@ package l2tp
 // ICCN is Incoming-Call-Connected, RFC 2661 section 6.8: the LAC answers an
 // ICRP, and the session is established.
 type ICCN struct {
-	TxConnectSpeed uint32 // bits per second, from the LAC to the remote system
+	AssignedSessionID uint32 // version 3: the sender's; not 0
+
+	TxConnectSpeed uint64 // bits per second, from the LAC to the remote system
 	FramingType    FramingType
 
 	// ProxyLCP and ProxyAuth are nil if the LAC left LCP or authentication to
@@ -11,8 +13,14 @@ type ICCN struct {
 	ProxyLCP           *ProxyLCP
 	ProxyAuth          *ProxyAuth
 	PrivateGroupID     []byte // nil: absent
-	RxConnectSpeed     uint32 // bits per second; 0: absent, as TxConnectSpeed
+	RxConnectSpeed     uint64 // bits per second; 0: absent, as TxConnectSpeed
 	SequencingRequired bool   // data messages must have sequence numbers
+
+	// Version 3.
+	RemoteSessionID uint32           // the receiver's; not 0
+	Sublayer        *SublayerType    // nil: absent
+	Sequencing      *SequencingLevel // nil: absent
+	CircuitStatus   *CircuitStatus   // nil: absent
 
 	Unparsed
 }
@@ -20,20 +28,30 @@ type ICCN struct {
 // Type implements Message.
 func (*ICCN) Type() MessageType { return TypeICCN }
 
-func (m *ICCN) parse(v *values) error {
-	m.TxConnectSpeed = v.uint32(AVPTxConnectSpeed)
+func (m *ICCN) parse(v *values) (err error) {
+	m.TxConnectSpeed = v.speed(AVPTxConnectSpeed, AVPTxConnectSpeed3)
 	m.FramingType = FramingType(v.uint32(AVPFramingType))
 	m.ProxyLCP = v.proxyLCP()
 	m.ProxyAuth = v.proxyAuth()
 	m.PrivateGroupID = v.octets(AVPPrivateGroupID)
-	m.RxConnectSpeed = v.uint32(AVPRxConnectSpeed)
+	m.RxConnectSpeed = v.speed(AVPRxConnectSpeed, AVPRxConnectSpeed3)
 	m.SequencingRequired = v.has(AVPSequencingRequired)
-	return nil
+	if v.version != Version3 {
+		return nil
+	}
+	m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
+	m.Sublayer, m.Sequencing, m.CircuitStatus = v.sublayer(), v.sequencing(), v.circuitStatus()
+	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
+	return err
 }
 
 func (m *ICCN) append(e *encoder) {
-	e.uint32(AVPTxConnectSpeed, m.TxConnectSpeed)
-	e.uint32(AVPFramingType, uint32(m.FramingType))
+	if e.v3() {
+		e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
+		e.update3(m.Sublayer, m.Sequencing, m.CircuitStatus)
+	}
+	e.speed(AVPTxConnectSpeed, AVPTxConnectSpeed3, m.TxConnectSpeed)
+	e.callUint32(AVPFramingType, uint32(m.FramingType))
 	e.proxyLCP(m.ProxyLCP)
 	e.proxyAuth(m.ProxyAuth)
 	e.optOctets(AVPPrivateGroupID, m.PrivateGroupID)
@@ -41,9 +59,9 @@ func (m *ICCN) append(e *encoder) {
 }
 
 // connectOptions writes what ICCN and OCCN have in common at their ends.
-func (e *encoder) connectOptions(rxSpeed uint32, sequencing bool) {
+func (e *encoder) connectOptions(rxSpeed uint64, sequencing bool) {
 	if rxSpeed != 0 {
-		e.uint32(AVPRxConnectSpeed, rxSpeed)
+		e.speed(AVPRxConnectSpeed, AVPRxConnectSpeed3, rxSpeed)
 	}
 	if sequencing {
 		e.put(AVPSequencingRequired, nil)

@@ -52,7 +52,7 @@ func TestICCN(t *testing.T) { testSamples(t, iccnSamples) }
 
 // "This AVP MUST be present if proxy authentication is to be utilized."
 func TestProxyAuthWithoutType(t *testing.T) {
-	m, err := ParseMessage(octets(t, `
+	m, err := ParseMessage(Version, octets(t, `
 		8008 0000 0000 000c 800a 0000 0018 00989680 800a 0000 0013 00000001
 		000b 0000 001e 616c696365`), nil)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestProxyAuthWithoutType(t *testing.T) {
 // a local error message being logged)."
 func TestMalformedRxConnectSpeed(t *testing.T) {
 	const start = "8008 0000 0000 000c 800a 0000 0018 00989680 800a 0000 0013 00000001"
-	m, err := ParseMessage(octets(t, start+"0008 0000 0026 fa00"), nil)
+	m, err := ParseMessage(Version, octets(t, start+"0008 0000 0026 fa00"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestMalformedRxConnectSpeed(t *testing.T) {
 	}
 	// "if a malformed AVP is received with the M-bit set, the session or tunnel
 	// should be terminated with a proper Result or Error Code sent."
-	_, err = ParseMessage(octets(t, start+"8008 0000 0026 fa00"), nil)
+	_, err = ParseMessage(Version, octets(t, start+"8008 0000 0026 fa00"), nil)
 	e := checkTyped(t, err)
 	if e.Scope != ScopeSession || e.Result.Error != ErrorLength || e.AVP != AVPRxConnectSpeed {
 		t.Errorf("%+v", e)

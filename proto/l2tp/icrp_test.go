@@ -26,7 +26,7 @@ func TestZeroID(t *testing.T) {
 		`8008 0000 0000 0001 8008 0000 0002 0100 8009 0000 0007 6c6163
 		 800a 0000 0003 00000003 8008 0000 0009 0000`,
 	} {
-		_, err := ParseMessage(octets(t, wire), nil)
+		_, err := ParseMessage(Version, octets(t, wire), nil)
 		if !errors.Is(err, ErrAVPValue) {
 			t.Errorf("%s: %v", wire, err)
 			continue

@@ -21,13 +21,14 @@ const (
 	TypeCDN     MessageType = 14
 	TypeWEN     MessageType = 15
 	TypeSLI     MessageType = 16
+	TypeACK     MessageType = 20 // RFC 3931
 )
 
 var messageNames = map[MessageType]string{
 	TypeSCCRQ: "SCCRQ", TypeSCCRP: "SCCRP", TypeSCCCN: "SCCCN", TypeStopCCN: "StopCCN",
 	TypeHELLO: "HELLO", TypeOCRQ: "OCRQ", TypeOCRP: "OCRP", TypeOCCN: "OCCN",
 	TypeICRQ: "ICRQ", TypeICRP: "ICRP", TypeICCN: "ICCN", TypeCDN: "CDN",
-	TypeWEN: "WEN", TypeSLI: "SLI",
+	TypeWEN: "WEN", TypeSLI: "SLI", TypeACK: "ACK",
 }
 
 // String is the RFC's abbreviation.
@@ -38,8 +39,14 @@ func (t MessageType) String() string {
 	return fmt.Sprintf("message type %d", uint16(t))
 }
 
-// Known says whether this package reads and writes messages of type t.
+// Known says whether this package reads and writes messages of type t, in version 3
+// if not in both.
 func (t MessageType) Known() bool { return newMessage(t) != nil }
+
+// knownIn says whether version has messages of type t.
+func (t MessageType) knownIn(version uint8) bool {
+	return t.Known() && (t != TypeACK || version == Version3)
+}
 
 // SessionLevel says whether messages of type t belong to one session rather
 // than to the whole tunnel.
@@ -47,14 +54,18 @@ func (t MessageType) SessionLevel() bool {
 	switch t {
 	case TypeOCRQ, TypeOCRP, TypeOCCN, TypeICRQ, TypeICRP, TypeICCN, TypeCDN, TypeWEN, TypeSLI:
 		return true
-	case TypeSCCRQ, TypeSCCRP, TypeSCCCN, TypeStopCCN, TypeHELLO:
+	case TypeSCCRQ, TypeSCCRP, TypeSCCCN, TypeStopCCN, TypeHELLO, TypeACK:
 		return false
 	}
 	return false
 }
 
 // Message is a control message: *SCCRQ, *SCCRP, *SCCCN, *StopCCN, *HELLO,
-// *OCRQ, *OCRP, *OCCN, *ICRQ, *ICRP, *ICCN, *CDN, *WEN or *SLI.
+// *OCRQ, *OCRP, *OCCN, *ICRQ, *ICRP, *ICCN, *CDN, *WEN, *SLI or *ACK.
+//
+// A message has the fields of both versions of L2TP. Those of the version that it is
+// not written in stay out of it, and those of a version that it did not come in are
+// zero.
 //
 // An AVP that may be absent is a pointer, a slice or a field whose zero value
 // means the same as absence. A slice is nil if the AVP is absent and empty but
@@ -126,6 +137,8 @@ func newMessage(t MessageType) Message {
 		return new(WEN)
 	case TypeSLI:
 		return new(SLI)
+	case TypeACK:
+		return new(ACK)
 	}
 	return nil
 }

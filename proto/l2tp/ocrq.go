@@ -13,6 +13,19 @@ type OCRQ struct {
 
 	SubAddress string // "": absent
 
+	// Version 3.
+	RemoteSessionID uint32 // the receiver's; 0, as it has assigned none yet
+	PseudowireType  PseudowireType
+	RemoteEndID     []byte  // which circuit is meant
+	ApplicationID   uint16  // 0: absent
+	SessionTie      *uint64 // Session Tie Breaker; nil: absent
+	Cookie          []byte  // what the sender wants in data messages to it: 4 or 8 octets; nil: none
+	Sublayer        SublayerType
+	Sequencing      SequencingLevel
+	CircuitStatus   CircuitStatus
+	TxConnectSpeed  uint64 // bits per second; 0: absent
+	RxConnectSpeed  uint64 // bits per second; 0: absent
+
 	Unparsed
 }
 
@@ -27,17 +40,32 @@ func (m *OCRQ) parse(v *values) (err error) {
 	m.FramingType = FramingType(v.uint32(AVPFramingType))
 	m.CalledNumber = v.text(AVPCalledNumber)
 	m.SubAddress = v.text(AVPSubAddress)
+	if v.version == Version3 {
+		m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
+		m.setRequest3(v.request3())
+		m.setSession3(v.session3())
+	}
 	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
 	return err
 }
 
 func (m *OCRQ) append(e *encoder) {
-	e.nonzeroID(AVPAssignedSessionID, m.AssignedSessionID)
-	e.uint32(AVPCallSerialNumber, m.CallSerialNumber)
-	e.uint32(AVPMinimumBPS, m.MinimumBPS)
-	e.uint32(AVPMaximumBPS, m.MaximumBPS)
-	e.uint32(AVPBearerType, uint32(m.BearerType))
-	e.uint32(AVPFramingType, uint32(m.FramingType))
-	e.put(AVPCalledNumber, []byte(m.CalledNumber))
+	if e.v3() {
+		e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
+		e.uint32(AVPCallSerialNumber, m.CallSerialNumber)
+		e.request3(m.request3())
+		e.session3(m.session3())
+	} else {
+		e.nonzeroID(AVPAssignedSessionID, m.AssignedSessionID)
+		e.uint32(AVPCallSerialNumber, m.CallSerialNumber)
+	}
+	// Version 3 has calls that are none of the telephone network's.
+	e.callUint32(AVPMinimumBPS, m.MinimumBPS)
+	e.callUint32(AVPMaximumBPS, m.MaximumBPS)
+	e.callUint32(AVPBearerType, uint32(m.BearerType))
+	e.callUint32(AVPFramingType, uint32(m.FramingType))
+	if m.CalledNumber != "" || !e.v3() {
+		e.put(AVPCalledNumber, []byte(m.CalledNumber))
+	}
 	e.optText(AVPSubAddress, m.SubAddress)
 }

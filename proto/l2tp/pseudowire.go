@@ -102,16 +102,34 @@ type CircuitStatus uint16
 const (
 	CircuitActive CircuitStatus = 1 // A: up and ready
 	CircuitNew    CircuitStatus = 2 // N: the first status since it was provisioned
+
+	// RFC 5641 section 2, which is told beside A being clear.
+	CircuitReceiveFault     CircuitStatus = 0x04 // R: the attachment circuit cannot receive
+	CircuitTransmitFault    CircuitStatus = 0x08 // T: the attachment circuit cannot transmit
+	PseudowireReceiveFault  CircuitStatus = 0x10 // I: the pseudowire cannot receive
+	PseudowireTransmitFault CircuitStatus = 0x20 // E: the pseudowire cannot transmit
+	PseudowireStandby       CircuitStatus = 0x40 // S: the pseudowire is in standby mode
+
+	// circuitStatusMask are the bits that are not reserved.
+	circuitStatusMask CircuitStatus = 0x7f
 )
 
-// String is "active" or "inactive", with "new" if the N bit is set.
+// circuitStatusNames are the words for the bits from N on.
+var circuitStatusNames = [...]string{
+	"new", "circuit receive fault", "circuit transmit fault", "pseudowire receive fault",
+	"pseudowire transmit fault", "standby",
+}
+
+// String is "active" or "inactive", with "new" if the N bit is set, and the faults.
 func (s CircuitStatus) String() string {
 	text := "inactive"
 	if s&CircuitActive != 0 {
 		text = "active"
 	}
-	if s&CircuitNew != 0 {
-		text += ", new"
+	for i, name := range circuitStatusNames {
+		if s&(CircuitNew<<i) != 0 {
+			text += ", " + name
+		}
 	}
 	return text
 }

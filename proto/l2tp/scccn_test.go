@@ -24,7 +24,7 @@ func TestResponseLength(t *testing.T) {
 			t.Errorf("response of %d octets written", n)
 		}
 	}
-	_, err := ParseMessage(octets(t, `8008 0000 0000 0003 8015 0000 000d 000102030405060708090a0b0c0d0e`), nil)
+	_, err := ParseMessage(Version, octets(t, `8008 0000 0000 0003 8015 0000 000d 000102030405060708090a0b0c0d0e`), nil)
 	if !errors.Is(err, ErrAVPLength) {
 		t.Error(err)
 	}

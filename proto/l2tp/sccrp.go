@@ -1,7 +1,7 @@
 package l2tp
 
-// SCCRP is Start-Control-Connection-Reply, RFC 2661 section 6.2: it accepts an
-// SCCRQ.
+// SCCRP is Start-Control-Connection-Reply, RFC 2661 and RFC 3931 section 6.2: it
+// accepts an SCCRQ.
 type SCCRP struct {
 	ProtocolVersion     ProtocolVersion // 0 is written as ProtocolVersion1
 	FramingCapabilities FramingType     // what the sender accepts
@@ -15,6 +15,12 @@ type SCCRP struct {
 	Challenge          []byte     // nil: the sender does not ask for proof
 	ChallengeResponse  []byte     // 16 octets; nil: the SCCRQ had no challenge
 
+	// Version 3.
+	RouterID          uint32           // identifies the sender; need not be an address
+	Pseudowires       []PseudowireType // what sessions the sender can have; not empty
+	Nonce             []byte           // Control Message Authentication Nonce; nil: it is off
+	PreferredLanguage string           // language tag; "": absent
+
 	Unparsed
 }
 
@@ -25,6 +31,7 @@ func (m *SCCRP) parse(v *values) (err error) {
 	if m.ProtocolVersion, err = v.protocolVersion(); err != nil {
 		return err
 	}
+	m.RouterID, m.Pseudowires, m.Nonce, m.PreferredLanguage = v.endpoint()
 	m.FramingCapabilities = FramingType(v.uint32(AVPFramingCapabilities))
 	m.HostName = v.text(AVPHostName)
 	m.BearerCapabilities = BearerType(v.uint32(AVPBearerCapabilities))
@@ -38,6 +45,13 @@ func (m *SCCRP) parse(v *values) (err error) {
 }
 
 func (m *SCCRP) append(e *encoder) {
+	if e.v3() {
+		e.put(AVPHostName, []byte(m.HostName))
+		e.endpoint(m.RouterID, m.AssignedTunnelID, m.Pseudowires, m.Nonce, m.PreferredLanguage)
+		e.optText(AVPVendorName, m.VendorName)
+		e.optUint16(AVPReceiveWindowSize, m.ReceiveWindowSize)
+		return
+	}
 	e.protocolVersion(m.ProtocolVersion)
 	e.put(AVPHostName, []byte(m.HostName))
 	e.uint32(AVPFramingCapabilities, uint32(m.FramingCapabilities))

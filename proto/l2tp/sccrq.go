@@ -20,6 +20,18 @@ type SCCRQ struct {
 	FirmwareRevision   uint16     // 0: absent
 	VendorName         string     // "": absent
 
+	// Version 3.
+	RouterID          uint32           // identifies the sender; need not be an address
+	Pseudowires       []PseudowireType // what sessions the sender can have; not empty
+	Nonce             []byte           // Control Message Authentication Nonce; nil: it is off
+	PreferredLanguage string           // language tag; "": absent
+
+	// ControlConnectionID is the Assigned Control Connection ID AVP in an SCCRQ of
+	// version 2 that offers version 3 besides, RFC 3931 section 4.7.3; 0: it does
+	// not. Such a message has the fields of version 3 filled in too. In one of
+	// version 3 the ID is AssignedTunnelID.
+	ControlConnectionID uint32
+
 	Unparsed
 }
 
@@ -30,15 +42,18 @@ func (m *SCCRQ) parse(v *values) (err error) {
 	if m.ProtocolVersion, err = v.protocolVersion(); err != nil {
 		return err
 	}
+	if v.version == Version3 || v.offer() {
+		m.RouterID, m.Pseudowires, m.Nonce, m.PreferredLanguage = v.endpoint()
+	}
+	if v.version != Version3 && v.offer() {
+		m.ControlConnectionID = v.uint32(AVPAssignedControlConnectionID)
+	}
 	m.HostName = v.text(AVPHostName)
 	m.FramingCapabilities = FramingType(v.uint32(AVPFramingCapabilities))
 	m.BearerCapabilities = BearerType(v.uint32(AVPBearerCapabilities))
 	m.ReceiveWindowSize = v.uint16(AVPReceiveWindowSize)
 	m.Challenge = v.octets(AVPChallenge)
-	if v.has(AVPTieBreaker) {
-		n := binary.BigEndian.Uint64(v.raw[AVPTieBreaker])
-		m.TieBreaker = &n
-	}
+	m.TieBreaker = v.uint64Ptr(AVPTieBreaker)
 	m.FirmwareRevision = v.uint16(AVPFirmwareRevision)
 	m.VendorName = v.text(AVPVendorName)
 	m.AssignedTunnelID, err = v.nonzeroID(AVPAssignedTunnelID)
@@ -46,6 +61,12 @@ func (m *SCCRQ) parse(v *values) (err error) {
 }
 
 func (m *SCCRQ) append(e *encoder) {
+	if e.v3() {
+		e.put(AVPHostName, []byte(m.HostName))
+		e.endpoint(m.RouterID, m.AssignedTunnelID, m.Pseudowires, m.Nonce, m.PreferredLanguage)
+		m.appendOptional(e)
+		return
+	}
 	e.protocolVersion(m.ProtocolVersion)
 	// The Host Name comes before whatever may be hidden: it says which secret
 	// the rest is hidden with.
@@ -55,6 +76,14 @@ func (m *SCCRQ) append(e *encoder) {
 	if m.BearerCapabilities != 0 {
 		e.uint32(AVPBearerCapabilities, uint32(m.BearerCapabilities))
 	}
+	m.appendOptional(e)
+	if m.ControlConnectionID != 0 {
+		e.endpoint(m.RouterID, m.ControlConnectionID, m.Pseudowires, m.Nonce, m.PreferredLanguage)
+	}
+}
+
+// appendOptional writes what the message may have in either version.
+func (m *SCCRQ) appendOptional(e *encoder) {
 	e.optUint16(AVPReceiveWindowSize, m.ReceiveWindowSize)
 	e.optOctets(AVPChallenge, m.Challenge)
 	if m.TieBreaker != nil {
@@ -71,6 +100,9 @@ func (m *SCCRQ) append(e *encoder) {
 // highest version supported".
 func (v *values) protocolVersion() (ProtocolVersion, error) {
 	version := ProtocolVersion(v.uint16(AVPProtocolVersion))
+	if v.version == Version3 {
+		return 0, nil // the header says it, and no AVP
+	}
 	if version>>8 == ProtocolVersion1>>8 {
 		return version, nil
 	}

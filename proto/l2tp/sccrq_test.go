@@ -53,7 +53,7 @@ func TestProtocolVersion(t *testing.T) {
 	} {
 		for _, m := range []MessageType{TypeSCCRQ, TypeSCCRP} {
 			t.Run(test.name+" in "+m.String(), func(t *testing.T) {
-				_, err := ParseMessage(octets(t, typeAVP(m)+"800800000002"+test.version+
+				_, err := ParseMessage(Version, octets(t, typeAVP(m)+"800800000002"+test.version+
 					"8007 0000 0007 61 800a 0000 0003 00000000 8008 0000 0009 0102"), nil)
 				if test.ok {
 					if err != nil {
@@ -80,7 +80,7 @@ func TestProtocolVersionDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := ParseMessage(b, nil)
+	m, err := ParseMessage(Version, b, nil)
 	if err != nil || m.(*SCCRQ).ProtocolVersion != ProtocolVersion1 {
 		t.Errorf("%+v, %v", m, err)
 	}

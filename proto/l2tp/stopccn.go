@@ -18,13 +18,17 @@ type StopCCN struct {
 func (*StopCCN) Type() MessageType { return TypeStopCCN }
 
 func (m *StopCCN) parse(v *values) error {
-	m.AssignedTunnelID = uint32(v.uint16(AVPAssignedTunnelID))
+	m.AssignedTunnelID = v.id(AVPAssignedTunnelID)
 	m.ResultCode = v.resultCode()
 	return nil
 }
 
 func (m *StopCCN) append(e *encoder) {
-	e.uint16(AVPAssignedTunnelID, uint16(m.AssignedTunnelID))
+	// "the zero value MUST NOT be sent as an Assigned Control Connection ID value",
+	// RFC 3931 section 5.4.3.
+	if m.AssignedTunnelID != 0 || !e.v3() {
+		e.id(AVPAssignedTunnelID, m.AssignedTunnelID)
+	}
 	e.resultCode(m.ResultCode)
 }
 

@@ -38,7 +38,7 @@ func TestLongText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := ParseMessage(b, secret)
+		got, err := ParseMessage(Version, b, secret)
 		if err != nil {
 			t.Fatal(err)
 		}

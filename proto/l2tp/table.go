@@ -146,15 +146,17 @@ var avpTable = []avpInfo{
 }
 
 // avpIndex finds a type's place in avpTable; -1: not there.
-var avpIndex = func() (index [AVPECNCapability + 1]int8) {
+var avpIndex = indexAVPs(avpTable)
+
+func indexAVPs(table []avpInfo) (index [AVPECNCapability + 1]int8) {
 	for i := range index {
 		index[i] = -1
 	}
-	for i, info := range avpTable {
+	for i, info := range table {
 		index[info.Type] = int8(i)
 	}
 	return index
-}()
+}
 
 // lookupAVP is the table's entry for t; nil if it has none.
 func lookupAVP(t AVPType) *avpInfo {
@@ -171,5 +173,5 @@ func (a *avpInfo) lengthOK(n int) bool {
 	if a.Type == AVPResultCode && n == 3 {
 		return false
 	}
-	return n >= a.Min && n <= a.Max
+	return n >= a.Min && n <= a.Max && a.lengthOK3(n)
 }

@@ -5,8 +5,9 @@ import "encoding/binary"
 // values are the values of the supported AVPs of one message, unhidden and of
 // a proper length; nil where there was none.
 type values struct {
+	version uint8 // Version or Version3
 	message MessageType
-	raw     [AVPPPPDisconnectCause + 1][]byte
+	raw     [AVPRxConnectSpeed3 + 1][]byte
 	access  []AccessLineAVP // copies
 }
 
@@ -25,6 +26,21 @@ func (v *values) uint32(t AVPType) uint32 {
 		return 0
 	}
 	return binary.BigEndian.Uint32(v.raw[t])
+}
+
+func (v *values) uint64(t AVPType) uint64 {
+	if !v.has(t) {
+		return 0
+	}
+	return binary.BigEndian.Uint64(v.raw[t])
+}
+
+// speed is a connect speed of either version, in bits per second; 0 if it is absent.
+func (v *values) speed(t2, t3 AVPType) uint64 {
+	if v.version == Version3 {
+		return v.uint64(t3)
+	}
+	return uint64(v.uint32(t2))
 }
 
 func (v *values) text(t AVPType) string { return string(v.raw[t]) }
@@ -47,10 +63,34 @@ func (v *values) uint32Ptr(t AVPType) *uint32 {
 
 // nonzeroID reads an ID that the RFC wants to be non-zero.
 func (v *values) nonzeroID(t AVPType) (uint32, error) {
-	if id := uint32(v.uint16(t)); id != 0 {
+	if id := v.id(t); id != 0 {
 		return id, nil
 	}
-	return 0, v.outOfRange(t, "must not be 0")
+	return 0, v.outOfRange(v.idType(t), "must not be 0")
+}
+
+// id reads the Assigned Tunnel ID or Assigned Session ID, or what version 3 has in its
+// place: t names it for both.
+func (v *values) id(t AVPType) uint32 {
+	if t = v.idType(t); v.version == Version3 {
+		return v.uint32(t)
+	}
+	return uint32(v.uint16(t))
+}
+
+func (v *values) idType(t AVPType) AVPType { return idType(v.version, t) }
+
+// idType is the AVP of a version for an ID that version 2 has in t.
+func idType(version uint8, t AVPType) AVPType {
+	switch {
+	case version != Version3:
+		return t
+	case t == AVPAssignedTunnelID:
+		return AVPAssignedControlConnectionID
+	case t == AVPAssignedSessionID:
+		return AVPLocalSessionID
+	}
+	return t
 }
 
 func (v *values) outOfRange(t AVPType, text string) *Error {

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"bytes"
+	"math"
 
 	"adit/proto/l2tp"
 )
@@ -60,8 +61,8 @@ func icrqOf(id uint32, c *Call) *l2tp.ICRQ {
 
 // addICCN adds what an ICCN says.
 func (c *Call) addICCN(m *l2tp.ICCN) {
-	c.TxConnectSpeed = m.TxConnectSpeed
-	c.RxConnectSpeed = m.RxConnectSpeed
+	c.TxConnectSpeed = speed32(m.TxConnectSpeed)
+	c.RxConnectSpeed = speed32(m.RxConnectSpeed)
 	c.FramingType = m.FramingType
 	c.SequencingRequired = m.SequencingRequired
 	c.PrivateGroupID = m.PrivateGroupID
@@ -71,8 +72,8 @@ func (c *Call) addICCN(m *l2tp.ICCN) {
 
 func iccnOf(c *Call) *l2tp.ICCN {
 	return &l2tp.ICCN{
-		TxConnectSpeed:     c.TxConnectSpeed,
-		RxConnectSpeed:     c.RxConnectSpeed,
+		TxConnectSpeed:     uint64(c.TxConnectSpeed),
+		RxConnectSpeed:     uint64(c.RxConnectSpeed),
 		FramingType:        c.FramingType,
 		SequencingRequired: c.SequencingRequired,
 		PrivateGroupID:     c.PrivateGroupID,
@@ -110,16 +111,16 @@ func ocrqOf(id uint32, c *Call) *l2tp.OCRQ {
 
 // addOCCN adds what an OCCN says.
 func (c *Call) addOCCN(m *l2tp.OCCN) {
-	c.TxConnectSpeed = m.TxConnectSpeed
-	c.RxConnectSpeed = m.RxConnectSpeed
+	c.TxConnectSpeed = speed32(m.TxConnectSpeed)
+	c.RxConnectSpeed = speed32(m.RxConnectSpeed)
 	c.FramingType = m.FramingType
 	c.SequencingRequired = m.SequencingRequired
 }
 
 func occnOf(c *Call) *l2tp.OCCN {
 	return &l2tp.OCCN{
-		TxConnectSpeed:     c.TxConnectSpeed,
-		RxConnectSpeed:     c.RxConnectSpeed,
+		TxConnectSpeed:     uint64(c.TxConnectSpeed),
+		RxConnectSpeed:     uint64(c.RxConnectSpeed),
 		FramingType:        c.FramingType,
 		SequencingRequired: c.SequencingRequired,
 	}
@@ -151,3 +152,6 @@ func oneFraming(f l2tp.FramingType) l2tp.FramingType {
 	}
 	return f
 }
+
+// speed32 is a speed as a Call has it: of what does not fit, the highest.
+func speed32(bps uint64) uint32 { return uint32(min(bps, math.MaxUint32)) }

@@ -215,7 +215,7 @@ func (p *peer) take(actions []Action) {
 		}
 		m := sentMessage{Header: h}
 		if len(payload) > 0 {
-			if m.Message, err = l2tp.ParseMessage(payload, p.secret); err != nil {
+			if m.Message, err = l2tp.ParseMessage(l2tp.Version, payload, p.secret); err != nil {
 				p.t.Fatalf("the tunnel sent %x: %v", s.Packet, err)
 			}
 			if h.Ns == p.nr {

@@ -53,7 +53,7 @@ func TestWhatIsHidden(t *testing.T) {
 		seen[m] = true
 		// Of a message that has something hidden nothing can be made without
 		// the secret.
-		_, err = l2tp.ParseMessage(payload, nil)
+		_, err = l2tp.ParseMessage(l2tp.Version, payload, nil)
 		if hidden := errors.Is(err, l2tp.ErrHiddenNoSecret); hidden == (m == l2tp.TypeSCCRQ || m == l2tp.TypeStopCCN) {
 			t.Errorf("%v: hidden %v", m, hidden)
 		}
@@ -143,7 +143,7 @@ func (l *pair) perform(from *Tunnel, actions []Action) {
 		m := sentMessage{Header: h}
 		name := "ZLB"
 		if len(payload) > 0 {
-			m.Message, _ = l2tp.ParseMessage(payload, from.cfg.Secret)
+			m.Message, _ = l2tp.ParseMessage(l2tp.Version, payload, from.cfg.Secret)
 			name = m.Message.Type().String()
 		}
 		l.trace = append(l.trace, fmt.Sprintf("%s %s Nr: %d, Ns: %d", arrow, name, h.Nr, h.Ns))

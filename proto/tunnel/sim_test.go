@@ -131,7 +131,7 @@ func (e *simEnd) receive(now time.Time, packet []byte) {
 		}
 		return
 	}
-	m, err := l2tp.ParseMessage(payload, []byte("secret"))
+	m, err := l2tp.ParseMessage(l2tp.Version, payload, []byte("secret"))
 	if err != nil {
 		return
 	}

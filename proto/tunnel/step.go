@@ -205,7 +205,7 @@ func (t *Tunnel) recvDead(payload []byte) {
 	if t.peer.TunnelID != 0 {
 		return
 	}
-	m, _ := l2tp.ParseMessage(payload, t.cfg.Secret)
+	m, _ := l2tp.ParseMessage(l2tp.Version, payload, t.cfg.Secret)
 	switch m := m.(type) {
 	case *l2tp.SCCRP:
 		t.learnTunnelID(m.AssignedTunnelID)
@@ -243,7 +243,7 @@ func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
 		t.drop(ErrWrongTunnel)
 		return false
 	}
-	m, _ := l2tp.ParseMessage(payload, t.cfg.Secret)
+	m, _ := l2tp.ParseMessage(l2tp.Version, payload, t.cfg.Secret)
 	switch m := m.(type) {
 	case *l2tp.SCCRQ:
 		if t.initiator || m.AssignedTunnelID != t.peer.TunnelID {
@@ -267,7 +267,7 @@ func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
 
 // message handles one message, in order and exactly once.
 func (t *Tunnel) message(now time.Time, sessionID uint32, payload []byte) {
-	m, err := l2tp.ParseMessage(payload, t.cfg.Secret)
+	m, err := l2tp.ParseMessage(l2tp.Version, payload, t.cfg.Secret)
 	if err != nil {
 		t.badMessage(now, sessionID, err)
 		return

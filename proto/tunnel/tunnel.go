@@ -81,7 +81,7 @@ func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, 
 	if !h.Control || h.Ns != 0 {
 		return nil, nil, ErrNotFirst
 	}
-	m, err := l2tp.ParseMessage(payload, cfg.Secret)
+	m, err := l2tp.ParseMessage(l2tp.Version, payload, cfg.Secret)
 	var bad *l2tp.Error
 	if errors.As(err, &bad) && !answerable(bad) {
 		return nil, nil, err
