@@ -26,13 +26,15 @@ func (c *checker) unused(at string, raw rawProfile, p *Profile) {
 }
 
 // givenKeys lists the keys of a raw struct that are in the file.
-func givenKeys(raw any) []string {
+func givenKeys(raw any) []string { return givenIn(reflect.ValueOf(raw)) }
+
+// givenIn takes a reflect.Value, since one of an embedded struct has no Interface.
+func givenIn(v reflect.Value) []string {
 	var keys []string
-	v := reflect.ValueOf(raw)
 	for i := range v.NumField() {
 		switch field := v.Type().Field(i); {
 		case field.Anonymous:
-			keys = append(keys, givenKeys(v.Field(i).Interface())...)
+			keys = append(keys, givenIn(v.Field(i))...)
 		case !v.Field(i).IsNil():
 			keys = append(keys, field.Tag.Get("toml"))
 		}
