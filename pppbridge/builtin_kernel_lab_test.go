@@ -27,7 +27,7 @@ func labKernelLinks(t *testing.T, p *kernelPlane) (a, b *kernelLink, ao, bo *tes
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := kernel.OpenManagement(udp, peer, id, peerID)
+		m, err := kernel.OpenManagement(2, udp, peer, id, peerID)
 		if err != nil {
 			t.Fatal(err)
 		}

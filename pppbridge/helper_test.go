@@ -115,7 +115,7 @@ func fakeDaemon() {
 		if err != nil {
 			panic(err)
 		}
-		if _, err := kernel.OpenManagement(udp, peer, 5, 6); err != nil {
+		if _, err := kernel.OpenManagement(2, udp, peer, 5, 6); err != nil {
 			panic(err)
 		}
 		s.Kind, s.UDP, s.Peer, s.LocalTunnel, s.PeerTunnel, s.LocalSession, s.PeerSession = circuit.PPPDKernel, udp, peer, 5, 6, 7, 8

@@ -337,7 +337,7 @@ func openKernelPair(t *testing.T, f *Factory) *labPair {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := kernel.OpenManagement(udp, peer, id, peerID)
+		m, err := kernel.OpenManagement(l2tp.Version, udp, peer, id, peerID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func (d *dataSession) receive(b *circuit.Burst, now time.Time, numbered bool, ns
 	}
 	b.Count(&d.rx, len(frame))
 	r := &d.sequence.Receiver
-	if r.Receive(now, numbered, ns, frame) == sequence.Deliver {
+	if r.Receive(now, numbered, uint32(ns), frame) == sequence.Deliver {
 		d.bridge.Deliver(b, now, frame)
 	}
 	if !r.Idle() {
@@ -67,7 +67,8 @@ func (d *dataSession) Room(b *circuit.Burst, n int) []byte {
 		return nil
 	}
 	h := l2tp.Header{TunnelID: d.peerTunnel, SessionID: d.peerID}
-	h.Ns, h.HasSequence = d.sequence.Sender.Next()
+	ns, numbered := d.sequence.Sender.Next()
+	h.Ns, h.HasSequence = uint16(ns), numbered
 	path := d.slot.path.Load()
 	size := l2tp.DataHeaderLen(&h)
 	packet := path.via.room(b, path, size+n)

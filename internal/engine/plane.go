@@ -47,7 +47,7 @@ func (t *Tunnel) openKernel(base *socket) (*kernelTunnel, error) {
 	if err != nil {
 		return nil, err
 	}
-	management, err := kernel.OpenManagement(fd, t.path.Peer, t.id, t.core.Peer().TunnelID)
+	management, err := kernel.OpenManagement(2, fd, t.path.Peer, t.id, t.core.Peer().TunnelID)
 	if err != nil {
 		closeFD(fd)
 		return nil, err

@@ -22,7 +22,7 @@ func labTunnels(t *testing.T, a netip.Addr, b netip.Addr, base uint32) (x, y lab
 	la, lb := netip.AddrPortFrom(a, uint16(1701+base)), netip.AddrPortFrom(b, uint16(2701+base))
 	open := func(local, peer netip.AddrPort, id, peerID uint32) labTunnel {
 		fd := connected(t, local, peer)
-		m, err := OpenManagement(fd, peer, id, peerID)
+		m, err := OpenManagement(2, fd, peer, id, peerID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,12 +38,12 @@ func TestLabSessionIPv4AndIPv6(t *testing.T) {
 		t.Run(lb.name, func(t *testing.T) {
 			base := uint32(100 * i)
 			x, y := labTunnels(t, lb.addr, lb.addr, base)
-			s, err := OpenSession(x.udp, x.peer, 10+base, 20+base, 1, 2)
+			s, err := OpenSession(2, x.udp, x.peer, 10+base, 20+base, 1, 2)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			r, err := OpenSession(y.udp, y.peer, 20+base, 10+base, 2, 1)
+			r, err := OpenSession(2, y.udp, y.peer, 20+base, 10+base, 2, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +92,7 @@ func TestLabSessionIPv4AndIPv6(t *testing.T) {
 func TestLabOptions(t *testing.T) {
 	needLab(t)
 	x, _ := labTunnels(t, loopbacks[0].addr, loopbacks[0].addr, 300)
-	s, err := OpenSession(x.udp, x.peer, 310, 320, 1, 2)
+	s, err := OpenSession(2, x.udp, x.peer, 310, 320, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,14 +137,14 @@ func TestLabOptions(t *testing.T) {
 func TestLabErrors(t *testing.T) {
 	needLab(t)
 	x, _ := labTunnels(t, loopbacks[0].addr, loopbacks[0].addr, 400)
-	if _, err := OpenSession(x.udp, x.peer, 499, 20, 1, 2); err == nil {
+	if _, err := OpenSession(2, x.udp, x.peer, 499, 20, 1, 2); err == nil {
 		t.Error("a session of a tunnel that is not there")
 	}
-	s, err := OpenSession(x.udp, x.peer, 410, 420, 1, 2)
+	s, err := OpenSession(2, x.udp, x.peer, 410, 420, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenSession(x.udp, x.peer, 410, 420, 1, 3); err == nil {
+	if _, err := OpenSession(2, x.udp, x.peer, 410, 420, 1, 3); err == nil {
 		t.Error("the same session again")
 	}
 	_ = s.Close()
@@ -154,7 +154,7 @@ func TestLabErrors(t *testing.T) {
 	}
 	// Closed for good: its ID is free again.
 	waitFor(t, func() bool {
-		again, err := OpenSession(x.udp, x.peer, 410, 420, 1, 2)
+		again, err := OpenSession(2, x.udp, x.peer, 410, 420, 1, 2)
 		if err == nil {
 			_ = again.Close()
 		}

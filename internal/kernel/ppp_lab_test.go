@@ -28,7 +28,7 @@ func (e *labPPP) close() {
 
 func openLabPPP(t *testing.T, tun labTunnel, localTunnel, peerTunnel, local, peer uint32) *labPPP {
 	t.Helper()
-	s, err := OpenSession(tun.udp, tun.peer, localTunnel, peerTunnel, local, peer)
+	s, err := OpenSession(2, tun.udp, tun.peer, localTunnel, peerTunnel, local, peer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"adit/proto/l2tp"
 )
 
 const (
@@ -22,9 +24,11 @@ const (
 	optLNSMode   = 4
 	optReorderTo = 5
 
-	// Sizes of the kernel's packed socket addresses.
-	sizeofPPPoL2TP    = 2 + 4 + 4 + 4 + 16 + 8
-	sizeofPPPoL2TPin6 = 2 + 4 + 4 + 4 + 8 + 28
+	// Sizes of the kernel's packed socket addresses, by which it tells them apart.
+	sizeofPPPoL2TP      = 2 + 4 + 4 + 4 + 16 + 8
+	sizeofPPPoL2TPin6   = 2 + 4 + 4 + 4 + 8 + 28
+	sizeofPPPoL2TPv3    = 2 + 4 + 4 + 4 + 16 + 16
+	sizeofPPPoL2TPv3in6 = 2 + 4 + 4 + 4 + 16 + 28
 )
 
 // PPPoX is a PPPoL2TP socket: the management socket of a tunnel, or the data
@@ -38,23 +42,30 @@ type PPPoX struct {
 }
 
 // OpenManagement makes the UDP socket udpFD, which has to be connected to peer
-// and used for this one tunnel, an L2TP tunnel of the kernel: from now on the
+// and used for this one tunnel, an L2TP tunnel of the kernel, of that version (2 or 3): from now on the
 // kernel keeps the data messages of the tunnel's sessions to itself, and
 // everything else still comes out of the UDP socket. The socket returned has to
 // stay open as long as the tunnel. The error is an *Error; ErrNotSupported and
 // ErrPermission are told apart.
-func OpenManagement(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel uint32) (*PPPoX, error) {
-	return openPPPoX(udpFD, peer, localTunnel, peerTunnel, 0, 0)
+//
+// A tunnel that CreateTunnel has made needs no management socket: one of it is for its
+// statistics only. Over IP, only CreateTunnel can make one.
+func OpenManagement(version uint8, udpFD int, peer netip.AddrPort, localTunnel, peerTunnel uint32) (*PPPoX, error) {
+	return openPPPoX(version, udpFD, peer, localTunnel, peerTunnel, 0, 0)
 }
 
-// OpenSession opens a session of a tunnel that has its management socket
-// already. Frames of the session are the kernel's from now on. Both session IDs
-// are non-zero.
-func OpenSession(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint32) (*PPPoX, error) {
+// OpenSession opens a session of a tunnel that the kernel has already. Frames of the
+// session are the kernel's from now on. Both session IDs are non-zero.
+//
+// A session of L2TPv3 that has a cookie or no L2-Specific Sublayer is to be made by
+// CreateSession, and then opened here: by itself, OpenSession makes one without cookies
+// and with the Default sublayer. udpFD is the tunnel's socket, also one of L2TPIPSocket;
+// then peer has no port.
+func OpenSession(version uint8, udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint32) (*PPPoX, error) {
 	if localSession == 0 || peerSession == 0 {
 		return nil, &Error{Op: "open a PPPoL2TP session", Err: unix.EINVAL, Advice: "a session ID of 0 stands for the tunnel itself"}
 	}
-	return openPPPoX(udpFD, peer, localTunnel, peerTunnel, localSession, peerSession)
+	return openPPPoX(version, udpFD, peer, localTunnel, peerTunnel, localSession, peerSession)
 }
 
 // Probe says whether the kernel's PPPoL2TP can be used here: nil, or an *Error
@@ -89,7 +100,7 @@ func pppoxError(op string, err error) error {
 	return plainError(op, err)
 }
 
-func openPPPoX(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint32) (*PPPoX, error) {
+func openPPPoX(version uint8, udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSession, peerSession uint32) (*PPPoX, error) {
 	what := fmt.Sprintf("hand tunnel %d to the kernel", localTunnel)
 	if localSession != 0 {
 		what = fmt.Sprintf("hand session %d of tunnel %d to the kernel", localSession, localTunnel)
@@ -97,11 +108,17 @@ func openPPPoX(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSes
 	if localTunnel == 0 || peerTunnel == 0 || !peer.IsValid() {
 		return nil, &Error{Op: what, Err: unix.EINVAL, Advice: "the tunnel IDs and the peer's address have to be known"}
 	}
+	switch {
+	case version != l2tp.Version && version != l2tp.Version3:
+		return nil, &Error{Op: what, Err: unix.EINVAL, Advice: fmt.Sprintf("there is no version %d of L2TP", version)}
+	case version == l2tp.Version && max(localTunnel, peerTunnel, localSession, peerSession) > 0xffff:
+		return nil, &Error{Op: what, Err: unix.EINVAL, Advice: "the IDs of L2TPv2 have 16 bits"}
+	}
 	fd, err := pppoxSocket()
 	if err != nil {
 		return nil, err
 	}
-	sa := pppol2tpAddr(udpFD, peer, localTunnel, localSession, peerTunnel, peerSession)
+	sa := pppol2tpAddr(version, udpFD, peer, localTunnel, localSession, peerTunnel, peerSession)
 	if err := connectRaw(fd, sa); err != nil {
 		_ = unix.Close(fd)
 		return nil, pppoxError(what, err)
@@ -111,13 +128,14 @@ func openPPPoX(udpFD int, peer netip.AddrPort, localTunnel, peerTunnel, localSes
 	return x, nil
 }
 
-// pppol2tpAddr builds sockaddr_pppol2tp or, for an IPv6 peer,
-// sockaddr_pppol2tpin6. Both are packed, and their members come in different
-// orders: the IPv4 address is before the IDs, the IPv6 address after them.
-func pppol2tpAddr(udpFD int, peer netip.AddrPort, sTunnel, sSession, dTunnel, dSession uint32) []byte {
+// pppol2tpAddr builds sockaddr_pppol2tp or, for an IPv6 peer, sockaddr_pppol2tpin6; for
+// L2TPv3 sockaddr_pppol2tpv3 and v3in6, whose IDs have 32 bits. All are packed, and
+// their members come in different orders: the IPv4 address is before the IDs, the
+// IPv6 address after them.
+func pppol2tpAddr(version uint8, udpFD int, peer netip.AddrPort, sTunnel, sSession, dTunnel, dSession uint32) []byte {
 	ne := binary.NativeEndian
 	addr := peer.Addr().Unmap()
-	b := make([]byte, 0, sizeofPPPoL2TPin6)
+	b := make([]byte, 0, sizeofPPPoL2TPv3in6)
 	b = ne.AppendUint16(b, unix.AF_PPPOX)
 	b = ne.AppendUint32(b, pppoxL2TP)
 	b = ne.AppendUint32(b, 0) // pid: ours
@@ -126,7 +144,11 @@ func pppol2tpAddr(udpFD int, peer netip.AddrPort, sTunnel, sSession, dTunnel, dS
 		b = append(b, rawInet4(netip.AddrPortFrom(addr, peer.Port()))...)
 	}
 	for _, id := range [...]uint32{sTunnel, sSession, dTunnel, dSession} {
-		b = ne.AppendUint16(b, uint16(id))
+		if version == l2tp.Version3 {
+			b = ne.AppendUint32(b, id)
+		} else {
+			b = ne.AppendUint16(b, uint16(id))
+		}
 	}
 	if addr.Is6() {
 		b = append(b, rawInet6(netip.AddrPortFrom(addr, peer.Port()))...)
@@ -245,16 +267,17 @@ type rawL2TPStats struct {
 	counters            [8]uint64
 }
 
-// Stats reads PPPIOCGL2TPSTATS of the tunnel (management socket) or session.
+// Stats reads PPPIOCGL2TPSTATS of the tunnel (management socket) or session. The call
+// has 16 bits for an ID, so the IDs returned are those that the socket was opened with.
 func (x *PPPoX) Stats() (L2TPStats, error) {
-	raw := rawL2TPStats{tunnelID: uint16(x.localTunnel), sessionID: uint16(x.localSession)}
+	var raw rawL2TPStats // of a management socket, session 0 stands for the tunnel
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(x.FD()), unix.PPPIOCGL2TPSTATS, uintptr(unsafe.Pointer(&raw)))
 	if errno != 0 {
 		return L2TPStats{}, pppoxError("read PPPIOCGL2TPSTATS", errno)
 	}
 	c := &raw.counters
 	return L2TPStats{
-		TunnelID: uint32(raw.tunnelID), SessionID: uint32(raw.sessionID), UsingIPsec: raw.flags&1 != 0,
+		TunnelID: x.localTunnel, SessionID: x.localSession, UsingIPsec: raw.flags&1 != 0,
 		TxPackets: c[0], TxBytes: c[1], TxErrors: c[2],
 		RxPackets: c[3], RxBytes: c[4], RxSeqDiscards: c[5], RxOOSPackets: c[6], RxErrors: c[7],
 	}, nil

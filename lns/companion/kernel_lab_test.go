@@ -77,7 +77,7 @@ func TestLabKernelPlane(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := kernel.OpenManagement(udp, peer, id, peerID)
+		m, err := kernel.OpenManagement(2, udp, peer, id, peerID)
 		if err != nil {
 			t.Fatal(err)
 		}

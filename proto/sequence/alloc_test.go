@@ -11,35 +11,43 @@ import (
 var paths = []struct {
 	name string
 	cfg  Config
-	skip uint16 // numbers used by a round
-	step func(r *Receiver, now time.Time, n uint16, frame []byte)
+	skip uint32 // numbers used by a round
+	step func(r *Receiver, now time.Time, n uint32, frame []byte)
 }{
 	{"in order", Config{ReorderTimeout: time.Second}, 1,
-		func(r *Receiver, now time.Time, n uint16, frame []byte) { take(r, now, n, frame) }},
+		func(r *Receiver, now time.Time, n uint32, frame []byte) { take(r, now, n, frame) }},
+	{"24 bits", Config{Bits: Bits24, ReorderTimeout: time.Second}, 1,
+		func(r *Receiver, now time.Time, n uint32, frame []byte) { take(r, now, n, frame) }},
+	{"24 bits, some without numbers", Config{Bits: Bits24, ReorderTimeout: time.Second}, 2,
+		func(r *Receiver, now time.Time, n uint32, frame []byte) {
+			take(r, now, n+1, frame)
+			r.Receive(now, false, 0, frame)
+			take(r, now, n, frame)
+		}},
 	{"without numbers", Config{}, 0,
-		func(r *Receiver, now time.Time, _ uint16, frame []byte) { r.Receive(now, false, 0, frame); popAll(r) }},
+		func(r *Receiver, now time.Time, _ uint32, frame []byte) { r.Receive(now, false, 0, frame); popAll(r) }},
 	{"pair swapped", Config{ReorderTimeout: time.Second}, 2,
-		func(r *Receiver, now time.Time, n uint16, frame []byte) {
+		func(r *Receiver, now time.Time, n uint32, frame []byte) {
 			take(r, now, n+1, frame)
 			take(r, now, n, frame)
 		}},
 	{"gap timed out", Config{ReorderTimeout: time.Second}, 2,
-		func(r *Receiver, now time.Time, n uint16, frame []byte) {
+		func(r *Receiver, now time.Time, n uint32, frame []byte) {
 			take(r, now, n+1, frame)
 			r.Expire(now.Add(time.Second))
 			popAll(r)
 		}},
 	{"late and duplicate", Config{}, 2,
-		func(r *Receiver, now time.Time, n uint16, frame []byte) {
+		func(r *Receiver, now time.Time, n uint32, frame []byte) {
 			take(r, now, n+1, frame)
 			take(r, now, n, frame)
 			take(r, now, n+1, frame)
 		}},
 	{"queue full", Config{ReorderTimeout: time.Hour, MaxHeld: 16}, 2,
-		func(r *Receiver, now time.Time, n uint16, frame []byte) { take(r, now, n+1, frame) }},
+		func(r *Receiver, now time.Time, n uint32, frame []byte) { take(r, now, n+1, frame) }},
 }
 
-func take(r *Receiver, now time.Time, n uint16, frame []byte) {
+func take(r *Receiver, now time.Time, n uint32, frame []byte) {
 	r.Receive(now, true, n, frame)
 	popAll(r)
 }
@@ -52,7 +60,7 @@ func popAll(r *Receiver) {
 func TestNoAllocationPerFrame(t *testing.T) {
 	frame := make([]byte, 1500)
 	for _, p := range paths {
-		s, n := New(p.cfg), uint16(0)
+		s, n := New(p.cfg), uint32(0)
 		round := func() {
 			p.step(&s.Receiver, epoch, n, frame)
 			n += p.skip
@@ -87,7 +95,7 @@ func BenchmarkReceive(b *testing.B) {
 	for _, p := range paths {
 		b.Run(p.name, func(b *testing.B) {
 			b.ReportAllocs()
-			s, n := New(p.cfg), uint16(0)
+			s, n := New(p.cfg), uint32(0)
 			for b.Loop() {
 				p.step(&s.Receiver, epoch, n, frame)
 				n += p.skip

@@ -42,7 +42,7 @@ type held struct {
 	next  *held
 	until time.Time // when its wait is over
 	data  []byte
-	ns    uint16
+	ns    uint32 // as Receiver.nr
 }
 
 // get returns a buffer with a copy of frame, or nil if the limit is reached.
@@ -111,7 +111,7 @@ func (l *list) pop() *held {
 
 // insert puts h in its place by distance from nr. The list must not have that
 // number already. Frames mostly come to the end.
-func (l *list) insert(h *held, nr uint16) {
+func (l *list) insert(h *held, nr uint32) {
 	if l.tail == nil || h.ns-nr > l.tail.ns-nr {
 		l.push(h)
 		return
@@ -126,7 +126,7 @@ func (l *list) insert(h *held, nr uint16) {
 }
 
 // has says whether the list has a frame with that number.
-func (l *list) has(ns, nr uint16) bool {
+func (l *list) has(ns, nr uint32) bool {
 	if l.tail == nil || ns-nr > l.tail.ns-nr {
 		return false
 	}

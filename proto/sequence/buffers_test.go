@@ -37,9 +37,11 @@ func TestFullQueueGivesUpTheOldestGap(t *testing.T) {
 }
 
 func TestSharedBuffersRunOut(t *testing.T) {
-	for _, first := range []int{0, 1<<16 - 10, 1<<16 - 4} {
-		testSharedBuffersRunOut(t, first)
-	}
+	bothSizes(t, func(t *testing.T, bits int) {
+		for _, first := range []int{0, 1<<bits - 10, 1<<bits - 4} {
+			testSharedBuffersRunOut(t, bits, first)
+		}
+	})
 }
 
 // A caller that does not drain loses neither order nor the bound.
@@ -57,7 +59,7 @@ func TestCallerThatDoesNotPop(t *testing.T) {
 	b.drain()
 	b.want(1, 2, 3)
 	for i := 5; i < 500; i += 2 {
-		b.r.Receive(b.now, true, uint16(i), f(i))
+		b.r.Receive(b.now, true, uint32(i), f(i))
 	}
 	if n := b.r.buffers.InUse(); n > 3*4 {
 		t.Errorf("%d buffers in use", n)
@@ -71,7 +73,7 @@ func TestCallerThatDoesNotPop(t *testing.T) {
 func TestPoppedFrameIsValidUntilTheNextCall(t *testing.T) {
 	b := newBench(t, Config{ReorderTimeout: time.Hour})
 	for _, n := range []int{1, 2} {
-		b.r.Receive(b.now, true, uint16(n), fmt.Appendf(nil, "frame %d", n))
+		b.r.Receive(b.now, true, uint32(n), fmt.Appendf(nil, "frame %d", n))
 	}
 	b.r.Receive(b.now, true, 0, nil)
 	one, _ := b.r.Pop()

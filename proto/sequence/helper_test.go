@@ -2,6 +2,7 @@ package sequence
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -25,11 +26,25 @@ func newBench(t *testing.T, cfg Config) *bench {
 	return b
 }
 
+// bothSizes runs f for each size of numbers.
+func bothSizes(t *testing.T, f func(t *testing.T, bits int)) {
+	t.Helper()
+	for _, bits := range []int{Bits16, Bits24} {
+		t.Run(fmt.Sprintf("%d bits", bits), func(t *testing.T) { f(t, bits) })
+	}
+}
+
+// expect makes n the number expected next.
+func (b *bench) expect(n int) { b.r.nr = uint32(n) << b.r.shift }
+
+// expected is the number expected next.
+func (b *bench) expected() int { return int(b.r.nr >> b.r.shift) }
+
 // send lets frame n come in, numbered or not; the frame says n.
 func (b *bench) send(n int, hasNs bool) Verdict {
 	b.t.Helper()
 	binary.BigEndian.PutUint64(wire[:], uint64(n))
-	v := b.r.Receive(b.now, hasNs, uint16(n), wire[:])
+	v := b.r.Receive(b.now, hasNs, uint32(n), wire[:])
 	if v == Deliver {
 		b.out = append(b.out, n)
 	}

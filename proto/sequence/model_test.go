@@ -99,9 +99,10 @@ func TestAgainstModel(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 661))
 		timeout := timeouts[rng.IntN(len(timeouts))]
 		maxHeld := 1 + rng.IntN(30)
-		first := rng.IntN(2) * (1<<16 - 30) // half of them wrap
-		b := newBench(t, Config{ReorderTimeout: timeout, MaxHeld: maxHeld, Buffers: pool})
-		b.r.nr = uint16(first)
+		bits := []int{Bits16, Bits24}[rng.IntN(2)]
+		first := rng.IntN(2) * (1<<bits - 30) // half of them wrap
+		b := newBench(t, Config{Bits: bits, ReorderTimeout: timeout, MaxHeld: maxHeld, Buffers: pool})
+		b.expect(first)
 		m := &model{next: first, timeout: timeout, max: maxHeld, waiting: map[int]time.Time{}}
 		arrivals := path(rng, first, 100)
 		for _, a := range arrivals {
@@ -128,7 +129,7 @@ func TestAgainstModel(t *testing.T) {
 		b.advance(timeout)
 		m.expire(b.now)
 		if !slices.Equal(b.out, m.out) {
-			t.Fatalf("seed %d (timeout %v, max %d):\nin    %v\nout   %v\nmodel %v", seed, timeout, maxHeld, arrivals, b.out, m.out)
+			t.Fatalf("seed %d (%d bits, timeout %v, max %d):\nin    %v\nout   %v\nmodel %v", seed, bits, timeout, maxHeld, arrivals, b.out, m.out)
 		}
 		checkRun(t, seed, b, arrivals)
 	}
@@ -155,8 +156,8 @@ func checkRun(t *testing.T, seed uint64, b *bench, arrivals []arrival) {
 	if c.Resynced != 0 || c.NoBuffer != 0 || b.r.Held() != 0 {
 		t.Fatalf("seed %d: %d held, %+v", seed, b.r.Held(), c)
 	}
-	if got, want := uint64(b.r.nr-uint16(b.out[len(b.out)-1])), uint64(1); got != want {
-		t.Fatalf("seed %d: the next number is %d after the last one out", seed, got)
+	if next := uint32(b.out[len(b.out)-1]+1) << b.r.shift; b.r.nr != next {
+		t.Fatalf("seed %d: %d is expected after %d", seed, b.expected(), b.out[len(b.out)-1])
 	}
 	b.conserved()
 }
@@ -165,9 +166,10 @@ func checkRun(t *testing.T, seed uint64, b *bench, arrivals []arrival) {
 func TestNothingIsLostToReordering(t *testing.T) {
 	for seed := range uint64(simnet.Rounds(1000)) {
 		rng := rand.New(rand.NewPCG(seed, 1662))
-		b := newBench(t, Config{ReorderTimeout: 30 * time.Millisecond})
-		first := 1<<16 - 50
-		b.r.nr = uint16(first)
+		bits := []int{Bits16, Bits24}[seed%2]
+		b := newBench(t, Config{Bits: bits, ReorderTimeout: 30 * time.Millisecond})
+		first := 1<<bits - 50
+		b.expect(first)
 		var a []arrival
 		for i := range 100 {
 			a = append(a, arrival{first + i, time.Duration(i*1000+rng.IntN(30000)) * time.Microsecond})
@@ -187,22 +189,28 @@ func TestNothingIsLostToReordering(t *testing.T) {
 // held beyond its time or the bound, and numbered frames out in order except
 // where the peer's numbering was taken over.
 func FuzzReceiver(f *testing.F) {
-	f.Add([]byte{0, 0, 1, 0, 2, 1, 5, 0, 4, 0})
-	f.Add([]byte{0, 0, 3, 3, 9, 2, 40, 4, 200, 0, 7, 5, 1, 0})
-	f.Fuzz(func(t *testing.T, ops []byte) {
+	for _, v3 := range []bool{false, true} {
+		f.Add(v3, []byte{0, 0, 1, 0, 2, 1, 5, 0, 4, 0})
+		f.Add(v3, []byte{0, 0, 3, 3, 9, 2, 40, 4, 200, 0, 7, 5, 1, 0})
+	}
+	f.Fuzz(func(t *testing.T, v3 bool, ops []byte) {
 		const T = 10 * time.Millisecond
 		const unnumbered = 1 << 40
 		pool := NewBuffers(6)
-		b := newBench(t, Config{ReorderTimeout: T, MaxHeld: 4, Buffers: pool})
-		next, resynced := uint16(0), uint64(0)
+		bits := Bits16
+		if v3 {
+			bits = Bits24
+		}
+		b := newBench(t, Config{Bits: bits, ReorderTimeout: T, MaxHeld: 4, Buffers: pool})
+		next, resynced := uint32(0), uint64(0) // next as Receiver.nr
 		for len(ops) >= 2 {
 			arg, op := int(ops[0]), ops[1]%6
 			ops = ops[2:]
 			switch op {
 			case 0, 1:
-				b.send(1<<16+int(b.r.nr)+arg-64, true)
+				b.send(1<<bits+b.expected()+arg-64, true)
 			case 2:
-				b.send(arg<<8, true)
+				b.send(arg<<(bits-8), true)
 			case 3:
 				b.send(unnumbered, false)
 			case 4:
@@ -220,11 +228,12 @@ func FuzzReceiver(f *testing.F) {
 				if n == unnumbered {
 					continue
 				}
-				// Up to 32,767 numbers may be given up between two frames.
-				if gap := int16(uint16(n) - next); gap < 0 && !anew {
-					t.Fatalf("%d where %d is the least", uint16(n), next)
+				// Up to half of the numbers may be given up between two frames.
+				ns := uint32(n) << b.r.shift
+				if gap := int32(ns - next); gap < 0 && !anew {
+					t.Fatalf("%#x where %#x is the least", ns, next)
 				}
-				next = uint16(n) + 1
+				next = ns + b.r.step()
 			}
 			b.out = nil
 			if b.r.Held() > 4 || pool.InUse() != b.r.Held() {

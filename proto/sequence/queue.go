@@ -107,14 +107,14 @@ func (r *Receiver) rearm() {
 }
 
 // pass notes that number ns, the expected one, was passed on.
-func (r *Receiver) pass(ns uint16) {
-	r.nr = ns + 1
+func (r *Receiver) pass(ns uint32) {
+	r.nr = ns + r.step()
 	r.seen = r.seen<<1 | 1
 }
 
 // skip gives up the numbers before ns.
-func (r *Receiver) skip(ns uint16) {
-	d := ns - r.nr
+func (r *Receiver) skip(ns uint32) {
+	d := (ns - r.nr) >> r.shift
 	r.seen <<= d
 	r.nr = ns
 	r.count.lost.Add(uint64(d))

@@ -69,11 +69,15 @@ type Receiver struct {
 	timeout  time.Duration
 	maxHeld  int
 	required bool
+	apart    bool  // frames without numbers have no place in the order
+	shift    uint8 // of a number, into the top bits
 
-	nr     uint16 // the number expected next
-	seen   uint64 // bit i: number nr-1-i was passed on
+	// Numbers are in the top bits, so that the difference of two is right modulo
+	// 2^16 or 2^24 and, as a signed number, says which comes first.
+	nr     uint32 // the number expected next
+	seen   uint64 // bit i: the number i+1 before nr was passed on
 	run    uint8  // frames of a consecutive run far behind nr
-	runEnd uint16 // the number that would continue the run
+	runEnd uint32 // the number that would continue the run
 
 	waiting  list // sorted; all of them ahead of nr
 	ready    list // free to go
@@ -83,11 +87,13 @@ type Receiver struct {
 	count counters
 }
 
-// Receive takes a frame that arrived now, with its Ns if its header has one
-// (the S bit). frame is not kept. On Deliver the caller passes frame on; in any
-// case it then calls Pop until there is no more.
-func (r *Receiver) Receive(now time.Time, hasNs bool, ns uint16, frame []byte) Verdict {
+// Receive takes a frame that arrived now, with its number if its header has one
+// (the S bit); bits of ns above the size of a number are ignored. frame is not kept.
+// On Deliver the caller passes frame on; in any case it then calls Pop until there is
+// no more.
+func (r *Receiver) Receive(now time.Time, hasNs bool, ns uint32, frame []byte) Verdict {
 	r.recycle()
+	ns <<= r.shift
 	// The way of nearly every frame.
 	if hasNs && ns == r.nr && r.waiting.head == nil && r.ready.head == nil {
 		r.inOrder()
@@ -98,12 +104,15 @@ func (r *Receiver) Receive(now time.Time, hasNs bool, ns uint16, frame []byte) V
 			r.count.unsequenced.Add(1)
 			return Deliver
 		}
-		return r.unsequenced(frame)
+		return r.unsequenced(now, frame)
 	}
 	v := r.sequenced(now, ns, frame)
 	r.Expire(now)
 	return v
 }
+
+// step is the distance of one number to the next.
+func (r *Receiver) step() uint32 { return 1 << r.shift }
 
 // inOrder passes the expected number.
 func (r *Receiver) inOrder() {
@@ -130,7 +139,12 @@ func (r *Receiver) accepted() {
 // RFC 2661 section 5.4: "if the LAC receives a data message without sequence
 // numbers present, it MUST stop sending sequence numbers in future data
 // messages." What is held was sent before it, so that goes first.
-func (r *Receiver) unsequenced(frame []byte) Verdict {
+//
+// Of L2TPv3, RFC 3931 appendix C: "Utilization of a Data Sequencing Level [...] of 1
+// [...] allows IP data packets being tunneled by L2TP to not utilize sequence numbers,
+// while utilizing sequence numbers and enforcing packet order for any remaining non-IP
+// data packets." So what is held goes on waiting.
+func (r *Receiver) unsequenced(now time.Time, frame []byte) Verdict {
 	if r.required {
 		r.count.missingNs.Add(1)
 		return DropMissingNs
@@ -139,13 +153,22 @@ func (r *Receiver) unsequenced(frame []byte) Verdict {
 		r.follower.follow(false)
 	}
 	r.count.unsequenced.Add(1)
+	if r.apart {
+		r.Expire(now)
+		return Deliver
+	}
 	r.Flush()
 	return r.next(frame)
 }
 
 // sequenced takes a frame with a number, other than the plainest.
-func (r *Receiver) sequenced(now time.Time, ns uint16, frame []byte) Verdict {
-	switch d := int16(ns - r.nr); {
+//
+// RFC 3931 section 4.6: "The sequence number in the header of a received message is
+// considered less than or equal to the last received number if its value lies in the
+// range of the last received number and the preceding (2^23-1) values, inclusive." RFC
+// 2661 says as much of 2^15-1 values.
+func (r *Receiver) sequenced(now time.Time, ns uint32, frame []byte) Verdict {
+	switch d := int32(ns - r.nr); {
 	case d < 0:
 		return r.behind(ns, frame)
 	case d == 0:
@@ -179,8 +202,14 @@ func (r *Receiver) next(frame []byte) Verdict {
 }
 
 // behind takes a frame whose turn has passed.
-func (r *Receiver) behind(ns uint16, frame []byte) Verdict {
-	if back := r.nr - ns; back <= history {
+//
+// RFC 3931 appendix C: "one MUST inspect the sequence numbers of packets dropped due to
+// being classified as "old" and reset the expected sequence number accordingly. This may
+// be accomplished by counting the number of "old" packets dropped that were in sequence
+// among themselves and, upon reaching a threshold, resetting the next expected sequence
+// number to that seen in the arriving data packets."
+func (r *Receiver) behind(ns uint32, frame []byte) Verdict {
+	if back := (r.nr - ns) >> r.shift; back <= history {
 		if r.seen&(1<<(back-1)) != 0 {
 			r.count.duplicate.Add(1)
 			return DropDuplicate
@@ -201,20 +230,20 @@ func (r *Receiver) behind(ns uint16, frame []byte) Verdict {
 }
 
 // runs notes a number far behind and says whether the run is long enough.
-func (r *Receiver) runs(ns uint16) bool {
+func (r *Receiver) runs(ns uint32) bool {
 	switch {
-	case r.run == 0 || ns != r.runEnd && ns != r.runEnd-1:
-		r.run, r.runEnd = 1, ns+1
+	case r.run == 0 || ns != r.runEnd && ns != r.runEnd-r.step():
+		r.run, r.runEnd = 1, ns+r.step()
 	case ns == r.runEnd:
 		r.run++
-		r.runEnd++
+		r.runEnd += r.step()
 	}
 	// Otherwise the path doubled the last one, which proves nothing either way.
 	return r.run >= resyncRun
 }
 
 // hold queues a frame that came before its turn.
-func (r *Receiver) hold(now time.Time, ns uint16, frame []byte) Verdict {
+func (r *Receiver) hold(now time.Time, ns uint32, frame []byte) Verdict {
 	h := r.get(frame)
 	if h == nil {
 		return r.noBuffer(ns, frame)
@@ -235,7 +264,7 @@ func (r *Receiver) hold(now time.Time, ns uint16, frame []byte) Verdict {
 
 // noBuffer takes a frame that came before its turn when there is no memory to
 // hold it. The gap before it is given up, so that it and the frames held can go.
-func (r *Receiver) noBuffer(ns uint16, frame []byte) Verdict {
+func (r *Receiver) noBuffer(ns uint32, frame []byte) Verdict {
 	r.count.overflow.Add(1)
 	if h := r.waiting.head; h != nil && h.ns-r.nr < ns-r.nr {
 		// Frames that are held go before it, and it cannot wait even for them.

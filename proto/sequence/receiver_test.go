@@ -11,60 +11,106 @@ var wire [8]byte
 // "data messages may use sequence numbers to [...] restore the original sequence
 // of packets that may have been reordered during transport."
 func TestEveryPermutationIsRestored(t *testing.T) {
-	for _, start := range []int{0, 1<<15 - 2, 1<<16 - 3} {
-		permutations(6, func(p []int) {
-			b := newBench(t, Config{ReorderTimeout: time.Second})
-			b.r.nr = uint16(start)
-			for _, i := range p {
-				b.send(start+i, true)
-			}
-			b.want(start, start+1, start+2, start+3, start+4, start+5)
-			if c := b.r.Counters(); c.Lost+c.Late+c.Duplicate+c.Released != 0 || c.Received != 6 {
-				t.Fatalf("%v: %+v", p, c)
-			}
-			b.conserved()
-		})
-	}
+	bothSizes(t, func(t *testing.T, bits int) {
+		for _, start := range []int{0, 1<<(bits-1) - 2, 1<<bits - 3} {
+			permutations(6, func(p []int) {
+				b := newBench(t, Config{Bits: bits, ReorderTimeout: time.Second})
+				b.expect(start)
+				for _, i := range p {
+					b.send(start+i, true)
+				}
+				b.want(start, start+1, start+2, start+3, start+4, start+5)
+				if c := b.r.Counters(); c.Lost+c.Late+c.Duplicate+c.Released != 0 || c.Received != 6 {
+					t.Fatalf("%v: %+v", p, c)
+				}
+				b.conserved()
+			})
+		}
+	})
 }
 
 // With no timeout each frame goes at once or never: those that come after one
 // sent later are dropped.
 func TestEveryPermutationWithoutHolding(t *testing.T) {
-	permutations(6, func(p []int) {
-		b := newBench(t, Config{})
-		var want []int
-		for _, i := range p {
-			v := b.send(i, true)
-			switch ahead := len(want) == 0 || i > want[len(want)-1]; {
-			case ahead && v == Deliver:
-				want = append(want, i)
-			case ahead || v != DropLate:
-				t.Fatalf("%v: frame %d: %v", p, i, v)
+	bothSizes(t, func(t *testing.T, bits int) {
+		start := 1<<bits - 3
+		permutations(6, func(p []int) {
+			b := newBench(t, Config{Bits: bits})
+			b.expect(start)
+			var want []int
+			for _, i := range p {
+				i += start
+				v := b.send(i, true)
+				switch ahead := len(want) == 0 || i > want[len(want)-1]; {
+				case ahead && v == Deliver:
+					want = append(want, i)
+				case ahead || v != DropLate:
+					t.Fatalf("%v: frame %d: %v", p, i, v)
+				}
+				if !b.r.Deadline().IsZero() || b.r.Held() != 0 {
+					t.Fatalf("%v: holds a frame", p)
+				}
 			}
-			if !b.r.Deadline().IsZero() || b.r.Held() != 0 {
-				t.Fatalf("%v: holds a frame", p)
-			}
-		}
-		b.want(want...)
+			b.want(want...)
+		})
 	})
 }
 
 func TestWrap(t *testing.T) {
-	b := newBench(t, Config{ReorderTimeout: time.Second})
-	const n = 3 << 16
-	for i := 0; i < n; i += 2 { // each pair swapped
-		b.send(i+1, true)
-		b.send(i, true)
-	}
-	for i, got := range b.out {
-		if got != i {
-			t.Fatalf("place %d: frame %d", i, got)
+	bothSizes(t, func(t *testing.T, bits int) {
+		b := newBench(t, Config{Bits: bits, ReorderTimeout: time.Second})
+		const n = 3 << 16
+		start := 1<<bits - 1<<16 // 16 bits wrap three times, 24 bits once
+		b.expect(start)
+		for i := start; i < start+n; i += 2 { // each pair swapped
+			b.send(i+1, true)
+			b.send(i, true)
 		}
-	}
-	c := b.r.Counters()
-	if len(b.out) != n || c.Reordered != n/2 || c.InOrder != n/2 || c.Lost != 0 || c.Resynced != 0 {
-		t.Errorf("%d out, %+v", len(b.out), c)
-	}
+		for i, got := range b.out {
+			if got != start+i {
+				t.Fatalf("place %d: frame %d", i, got)
+			}
+		}
+		c := b.r.Counters()
+		if len(b.out) != n || c.Reordered != n/2 || c.InOrder != n/2 || c.Lost != 0 || c.Resynced != 0 {
+			t.Errorf("%d out, %+v", len(b.out), c)
+		}
+	})
+}
+
+// "The sequence number in the header of a received message is considered less than or
+// equal to the last received number if its value lies in the range of the last received
+// number and the preceding (2^23-1) values, inclusive."
+func TestHalfOfTheNumbersIsOld(t *testing.T) {
+	bothSizes(t, func(t *testing.T, bits int) {
+		half := 1 << (bits - 1)
+		for _, last := range []int{0, 5, half, 2*half - 1} {
+			for back, want := range map[int]Verdict{
+				0: DropDuplicate, 1: DropLate, history + 1: DropLate, half - 2: DropLate, half - 1: DropLate,
+				half: Deliver, half + 1: Deliver, 2*half - 1: Deliver,
+			} {
+				b := newBench(t, Config{Bits: bits})
+				b.expect(last)
+				b.send(last, true)
+				if v := b.send(last-back, true); v != want {
+					t.Errorf("%d before %d: %v, want %v", back, last, v, want)
+				}
+			}
+		}
+	})
+}
+
+// A caller may give the whole word that the number is in: what is above it does not
+// count.
+func TestBitsAboveTheNumberAreIgnored(t *testing.T) {
+	bothSizes(t, func(t *testing.T, bits int) {
+		b := newBench(t, Config{Bits: bits})
+		for i := range 3 {
+			if v := b.send(i|0x40<<24|0xa5<<bits, true); v != Deliver {
+				t.Errorf("frame %d: %v", i, v)
+			}
+		}
+	})
 }
 
 func TestGapIsHeldForTheTimeoutAtMost(t *testing.T) {
@@ -165,10 +211,11 @@ func TestLateAndDuplicate(t *testing.T) {
 }
 
 // "If this AVP is present during session setup, sequence numbers MUST be present
-// at all times."
+// at all times." And of L2TPv3: "If a Data Sequencing Level of 2 is specified, all
+// traffic MUST be sequenced."
 func TestMissingNumberIsDroppedWhereRequired(t *testing.T) {
-	for _, lns := range []bool{false, true} {
-		b := newBench(t, Config{LNS: lns, Required: true, ReorderTimeout: time.Second})
+	for i, lns := range []bool{false, true, false, true} {
+		b := newBench(t, Config{Bits: []int{Bits16, Bits24}[i/2], LNS: lns, Required: true, ReorderTimeout: time.Second})
 		b.send(0, true)
 		b.send(2, true)
 		if v := b.send(77, false); v != DropMissingNs || !v.Dropped() {
@@ -217,12 +264,12 @@ func TestSequencingOffFlushesTheQueue(t *testing.T) {
 }
 
 // testSharedBuffersRunOut has the first session begin at number first.
-func testSharedBuffersRunOut(t *testing.T, first int) {
+func testSharedBuffersRunOut(t *testing.T, bits, first int) {
 	t.Helper()
 	pool := NewBuffers(2)
-	cfg := Config{ReorderTimeout: time.Hour, Buffers: pool}
+	cfg := Config{Bits: bits, ReorderTimeout: time.Hour, Buffers: pool}
 	a, b := newBench(t, cfg), newBench(t, cfg)
-	a.r.nr = uint16(first)
+	a.expect(first)
 	a.send(first+5, true)
 	a.send(first+9, true)
 	if n := pool.InUse(); n != 2 {

@@ -8,10 +8,15 @@ import (
 // A peer that starts again at zero, far from where it was, and one that was away
 // for more than half of the number space.
 func TestNewNumberingIsTakenOver(t *testing.T) {
-	for name, jump := range map[string]int{"reset": -5000, "outage": 40000, "just out of history": -100} {
+	bothSizes(t, testNewNumbering)
+}
+
+func testNewNumbering(t *testing.T, bits int) {
+	outage := 1<<(bits-1) + 7232
+	for name, jump := range map[string]int{"reset": -5000, "outage": outage, "just out of history": -100} {
 		for _, timeout := range []time.Duration{0, time.Second} {
-			b := newBench(t, Config{ReorderTimeout: timeout})
-			b.r.nr = 5000
+			b := newBench(t, Config{Bits: bits, ReorderTimeout: timeout})
+			b.expect(5000)
 			b.send(5000, true)
 			if timeout > 0 {
 				b.send(5003, true) // held when the jump comes
@@ -49,10 +54,12 @@ func TestNewNumberingIsTakenOver(t *testing.T) {
 
 // What is no run does not move us: a frame as expected in between, or numbers
 // that do not follow each other, or a burst on a slower path.
-func TestStrayFramesDoNotMoveUs(t *testing.T) {
-	b := newBench(t, Config{})
+func TestStrayFramesDoNotMoveUs(t *testing.T) { bothSizes(t, testStrayFrames) }
+
+func testStrayFrames(t *testing.T, bits int) {
+	b := newBench(t, Config{Bits: bits})
 	next := 10000
-	b.r.nr = uint16(next)
+	b.expect(next)
 	for i := range 100 {
 		if i%(resyncRun-1) == 0 {
 			b.send(next, true)
@@ -78,10 +85,12 @@ func TestStrayFramesDoNotMoveUs(t *testing.T) {
 }
 
 // A run counts as long as it is out of history, and no longer.
-func TestRunAtTheEdgeOfHistory(t *testing.T) {
+func TestRunAtTheEdgeOfHistory(t *testing.T) { bothSizes(t, testRunAtTheEdge) }
+
+func testRunAtTheEdge(t *testing.T, bits int) {
 	for end, want := range map[int]uint64{history: 0, history + 1: 1} {
-		b := newBench(t, Config{})
-		b.r.nr = 1000
+		b := newBench(t, Config{Bits: bits})
+		b.expect(1000)
 		for back := end + resyncRun - 1; back >= end; back-- {
 			b.send(1000-back, true)
 		}
@@ -93,9 +102,11 @@ func TestRunAtTheEdgeOfHistory(t *testing.T) {
 
 // One frame with a number far ahead, which came from nowhere, costs no more than
 // a run.
-func TestStrayFarAhead(t *testing.T) {
+func TestStrayFarAhead(t *testing.T) { bothSizes(t, testStrayFarAhead) }
+
+func testStrayFarAhead(t *testing.T, bits int) {
 	for _, timeout := range []time.Duration{0, time.Second} {
-		b := newBench(t, Config{ReorderTimeout: timeout})
+		b := newBench(t, Config{Bits: bits, ReorderTimeout: timeout})
 		for i := range 100 {
 			b.send(i, true)
 		}

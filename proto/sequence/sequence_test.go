@@ -11,8 +11,25 @@ import (
 func TestSenderNumbersFromZeroAndWraps(t *testing.T) {
 	s := &New(Config{LNS: true, Send: true}).Sender
 	for i := range 2<<16 + 3 {
-		if ns, ok := s.Next(); !ok || ns != uint16(i) {
+		if ns, ok := s.Next(); !ok || ns != uint32(i)&0xffff {
 			t.Fatalf("frame %d: Ns %d, sequenced %v", i, ns, ok)
+		}
+	}
+}
+
+// "The Sequence Number field contains a free-running counter of 2^24 sequence numbers.
+// [...] The Sequence Number begins at zero, which is a valid sequence number."
+func TestSenderOf24BitsWraps(t *testing.T) {
+	s := &New(Config{Bits: Bits24, Send: true}).Sender
+	for want := range uint32(3) {
+		if ns, ok := s.Next(); !ok || ns != want {
+			t.Fatalf("number %d, sequenced %v, want %d", ns, ok, want)
+		}
+	}
+	s.ns.Store(1<<24 - 2)
+	for _, want := range []uint32{1<<24 - 2, 1<<24 - 1, 0, 1} {
+		if ns, ok := s.Next(); !ok || ns != want {
+			t.Fatalf("number %d, sequenced %v, want %d", ns, ok, want)
 		}
 	}
 }
@@ -66,6 +83,8 @@ func TestWhoMayTurnNumberingOff(t *testing.T) {
 		{"LAC", Config{Send: true}, false, true},
 		{"LAC that does not", Config{}, false, false},
 		{"LAC, required", Config{Required: true}, false, true},
+		{"L2TPv3, the peer requires them", Config{Bits: Bits24, LNS: true, Send: true}, false, true},
+		{"L2TPv3, only we require them", Config{Bits: Bits24, LNS: true, Required: true}, false, false},
 	} {
 		s := &New(c.cfg).Sender
 		if s.Active() != c.before {
@@ -124,6 +143,15 @@ func TestWhoDoesNotFollow(t *testing.T) {
 	if lns.Sender.Active() {
 		t.Error("the LNS followed the LAC in beginning")
 	}
+	for _, sends := range []bool{false, true} {
+		v3 := New(Config{Bits: Bits24, Send: sends})
+		for _, numbered := range []bool{true, false} {
+			v3.Receiver.Receive(now, numbered, 0, nil)
+			if v3.Sender.Active() != sends {
+				t.Errorf("L2TPv3: the peer's S bit %v made active %v of %v", numbered, !sends, sends)
+			}
+		}
+	}
 	lac := New(Config{Required: true})
 	lac.Receiver.Receive(now, false, 0, nil)
 	if !lac.Sender.Active() {
@@ -150,7 +178,7 @@ func TestSenderFromManyGoroutines(t *testing.T) {
 	}
 	// The receiving half runs beside them.
 	for i := range 1000 {
-		s.Receiver.Receive(time.Unix(0, 0), true, uint16(i), nil)
+		s.Receiver.Receive(time.Unix(0, 0), true, uint32(i), nil)
 		s.Receiver.Counters()
 	}
 	wg.Wait()
@@ -162,6 +190,11 @@ func TestSenderFromManyGoroutines(t *testing.T) {
 }
 
 func TestConfigIsBroughtIntoRange(t *testing.T) {
+	for in, want := range map[int]uint8{-1: 16, 0: 16, 8: 16, 16: 16, 24: 8, 32: 16, 99: 16} {
+		if got := New(Config{Bits: in}).Receiver.shift; got != want {
+			t.Errorf("%d bits are shifted by %d, want %d", in, got, want)
+		}
+	}
 	for _, c := range []struct {
 		in, want int
 	}{{-1, DefaultMaxHeld}, {0, DefaultMaxHeld}, {1, 1}, {1024, 1024}, {1 << 20, 1024}} {
