@@ -19,6 +19,7 @@ type wire struct {
 	usedBy    string // key of the session that has it; empty: none
 	offeredTo string // key in the first list that offers it; empty: none
 	static    bool   // usedBy is a static session
+	inline    bool   // it has no block of its own, but is described by a static session
 }
 
 // pseudowireTypes are those that a pseudowire may have: all but PPP.
@@ -194,7 +195,7 @@ func (c *checker) wireNamed(key, name string) *wire {
 		if w.Name == name && name != "" {
 			return w
 		}
-		if w.Name != "" {
+		if w.Name != "" && !w.inline {
 			names = append(names, w.Name)
 		}
 	}

@@ -18,12 +18,14 @@ const etc = "../../etc"
 func reference(t *testing.T) fstest.MapFS {
 	t.Helper()
 	files := fstest.MapFS{
-		"etc/adit/pop-berlin.secret": {Data: []byte("x\n"), Mode: 0o600},
-		"etc/adit/alice.password":    {Data: []byte("y\n"), Mode: 0o600},
-		"etc/adit/radius-one.secret": {Data: []byte("z\n"), Mode: 0o600},
-		"etc/adit/users.toml":        {Mode: 0o600},
-		"etc/adit/chap-secrets":      {Mode: 0o600},
-		"bin/true":                   {Mode: 0o755},
+		"etc/adit/pop-berlin.secret":  {Data: []byte("x\n"), Mode: 0o600},
+		"etc/adit/alice.password":     {Data: []byte("y\n"), Mode: 0o600},
+		"etc/adit/branch.cookie":      {Data: []byte("01234567\n"), Mode: 0o600},
+		"etc/adit/branch.peer-cookie": {Data: []byte("0123456789abcdef\n"), Mode: 0o600},
+		"etc/adit/radius-one.secret":  {Data: []byte("z\n"), Mode: 0o600},
+		"etc/adit/users.toml":         {Mode: 0o600},
+		"etc/adit/chap-secrets":       {Mode: 0o600},
+		"bin/true":                    {Mode: 0o755},
 	}
 	for _, name := range []string{"adit.toml", "pppd/options.lns", "pppd/options.lac"} {
 		data, err := os.ReadFile(filepath.Join(etc, name))
@@ -43,7 +45,8 @@ func TestReferenceLoads(t *testing.T) {
 	if len(cfg.Warnings) > 0 {
 		t.Errorf("the reference has warnings:\n%v", cfg.Warnings)
 	}
-	if len(cfg.LNS.Peers) != 3 || len(cfg.LAC.Tunnels) != 1 || len(cfg.LAC.Tunnels[0].Sessions) != 2 {
+	if len(cfg.LNS.Peers) != 3 || len(cfg.LAC.Tunnels) != 2 || len(cfg.LAC.Tunnels[0].Sessions) != 2 ||
+		len(cfg.L2TPv3.Static) != 1 || len(cfg.L2TPv3.Static[0].Sessions) != 2 || len(cfg.Pseudowires) != 5 {
 		t.Errorf("it is understood as %+v", cfg)
 	}
 }
@@ -58,7 +61,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	}
 	var known []string
 	schemaKeys("", reflect.TypeFor[rawConfig](), &known)
-	if len(known) < 160 {
+	if len(known) < 220 {
 		t.Fatalf("only %d keys were found in the schema", len(known))
 	}
 	for _, key := range known {
@@ -77,10 +80,26 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		if key == "radius.dynamic_authorization.clients.secret_file" && inFile["radius.servers.*.secret_file"] {
 			continue
 		}
+		// A session may say what a pseudowire says, and a tunnel what a peer says of
+		// version 3.
+		if table == "l2tpv3.static.sessions" && inFile["pseudowires."+name] ||
+			table == "lac.tunnels" && hasKey[rawV3](name) && inFile["lns.peers."+name] {
+			continue
+		}
+		if name == "other_secret_file" && inFile["lns.peers.other_secret"] && strings.Contains(document, "also as "+name) {
+			continue
+		}
 		if !inFile[key] {
 			t.Errorf("%s is not in etc/adit.toml", key)
 		}
 	}
+}
+
+// hasKey says whether a raw struct has a key.
+func hasKey[T any](name string) bool {
+	var keys []string
+	schemaKeys("", reflect.TypeFor[T](), &keys)
+	return slices.Contains(keys, name)
 }
 
 // anyName replaces the names that are free.
@@ -164,11 +183,58 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 	if relay, client := cfg.DHCP["campus"], cfg.DHCP["wire"]; relay.Timeout != client.Timeout || relay.OnLoss != client.OnLoss {
 		t.Errorf("[dhcp] shows %+v; the defaults are in %+v", relay, client)
 	}
+	checkL2TPv3Reference(t, cfg)
 	if cfg.StateDir != def.StateDir {
 		t.Errorf("state_dir is shown as %q; the default is %q", cfg.StateDir, def.StateDir)
 	}
 	if cfg.VendorName != def.VendorName || cfg.Control.Socket != def.Control.Socket {
 		t.Error("the vendor's name or the socket differ from the defaults")
+	}
+}
+
+// checkL2TPv3Reference compares what is shown of pseudowires and static tunnels with
+// what counts where the file says the least.
+func checkL2TPv3Reference(t *testing.T, cfg *Config) {
+	t.Helper()
+	least := mustLoad(t, `
+[[pseudowires]]
+name = "office"
+[[l2tpv3.static]]
+name = "branch"
+local = "192.0.2.1:5000"
+remote = "198.51.100.1:5001"
+tunnel_id = 3000
+peer_tunnel_id = 4000
+[[lns.peers]]
+name = "p"
+secret = "s"
+pseudowires = ["office"]
+versions = [3]
+`, nil)
+	// These have no default but none.
+	shown := *cfg.Pseudowires[0]
+	shown.RemoteEndID, shown.Interface, shown.Bridge = least.Pseudowires[0].RemoteEndID, "", ""
+	if shown.MTU != 1500 {
+		t.Errorf("mtu is shown as %d; the default is 1500", shown.MTU)
+	}
+	shown.MTU = 0
+	if diff := cmp.Diff(least.Pseudowires[0], &shown, comparers); diff != "" {
+		t.Errorf("a pseudowire (-default +shown):\n%s", diff)
+	}
+	static := *cfg.L2TPv3.Static[0]
+	static.Sessions, static.Keepalive = nil, 0
+	static.DataPlane = DataPlaneAuto // line-b is switched
+	if diff := cmp.Diff(least.L2TPv3.Static[0], &static, comparers); diff != "" {
+		t.Errorf("a static tunnel (-default +shown):\n%s", diff)
+	}
+	if v := cfg.LAC.Tunnels[0].V3; v.Has(3) || !v.Has(2) || v.Encapsulation != EncapsulationUDP {
+		t.Errorf("versions and encapsulation of a tunnel are shown as %+v", v)
+	}
+	if !cfg.LNS.Peers[2].V3.AllowPPP || !least.LNS.Peers[0].V3.AllowPPP {
+		t.Error("ppp is shown, or is by default, false")
+	}
+	if d := least.LNS.Peers[0].V3.Digests; len(d) != 1 || d[0].String() != "hmac-md5" {
+		t.Errorf("digests are %v by default", d)
 	}
 }
 

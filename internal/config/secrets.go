@@ -75,7 +75,11 @@ func (c *checker) ntHash(key string, raw *string) Secret {
 func (c *checker) secretOf(key string, text *string, fileKey string, file *string) Secret {
 	what := key[strings.LastIndexByte(key, '.')+1:]
 	if text != nil && file != nil {
-		c.add(fileKey, "there is a %s too; keep one of them", what)
+		article := "a"
+		if strings.ContainsRune("aeiou", rune(what[0])) {
+			article = "an"
+		}
+		c.add(fileKey, "there is %s %s too; keep one of them", article, what)
 	}
 	if text != nil {
 		if *text == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -75,6 +76,10 @@ func (c *checker) static(at string, raw rawStatic, seen *statics) *StaticTunnel 
 		sessionAt := joinIndex(key("sessions"), i)
 		s := c.staticSession(sessionAt, r, i, t, seen)
 		c.uniqueIn(names, sessionAt, s.Name)
+		if w := c.staticWire(sessionAt, r, t.Name, s.Name); w != nil {
+			c.claim(joinKey(sessionAt, "pseudowire"), sessionAt, w, true)
+			s.Pseudowire = w.Pseudowire
+		}
 		t.Sessions = append(t.Sessions, s)
 	}
 	return t
@@ -147,18 +152,19 @@ func (c *checker) staticSession(at string, raw rawStaticSession, i int, t *Stati
 	} else {
 		seen.far[far] = at
 	}
-	w := c.staticWire(at, raw, t.Name+"/"+s.Name)
-	if w != nil {
-		c.claim(key("pseudowire"), at, w, true)
-		s.Pseudowire = w.Pseudowire
-	}
 	return s
 }
 
 // staticWire is the pseudowire that a session names, or the one that it describes.
-func (c *checker) staticWire(at string, raw rawStaticSession, name string) *wire {
+func (c *checker) staticWire(at string, raw rawStaticSession, tunnel, session string) *wire {
 	if raw.Pseudowire == nil {
+		name := tunnel + "/" + session
+		same := func(w *wire) bool { return w.inline && w.Name == name }
+		if tunnel == "" || slices.ContainsFunc(c.wires, same) {
+			name = "" // reported already
+		}
 		w := c.wire(at, raw.rawWire, name)
+		w.inline = true
 		c.cfg.Pseudowires = append(c.cfg.Pseudowires, w.Pseudowire)
 		return w
 	}

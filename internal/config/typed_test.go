@@ -61,11 +61,11 @@ secret_file = "key"
 			netip.MustParsePrefix("2001:db8::1/128"),
 			netip.MustParsePrefix("198.51.100.1/32"),
 		},
-		HostName: "lac*", Secret: Secret("s3cret"), HideAVPs: true,
+		HostName: "lac*", Secret: Secret("s3cret"), HideAVPs: true, V3: PeerV3{Versions: []uint8{2}},
 		Profile: cfg.Profiles["x"], MaxTunnels: 3, MaxSessions: 33,
 		AllowOutgoing: true, ControlChannel: mine,
 	}, {
-		Name: "least", Secret: Secret("from a file"), Challenge: true,
+		Name: "least", Secret: Secret("from a file"), Challenge: true, V3: PeerV3{Versions: []uint8{2}},
 		Profile: cfg.Profiles["default"], MaxTunnels: 9, MaxSessions: 99,
 		AllowIncoming: true, ControlChannel: cc,
 	}}
@@ -176,14 +176,15 @@ sessions = []
 	def := cfg.Profiles["default"]
 	mine := cfg.ControlChannel
 	mine.SetupTimeout = 9 * time.Second
+	old := PeerV3{Versions: []uint8{2}}
 	want := []*Tunnel{{
-		Name: "least", RemoteHost: "lns.example.net", RemotePort: 1701, HostName: "us",
+		Name: "least", RemoteHost: "lns.example.net", RemotePort: 1701, HostName: "us", V3: old,
 		RetryMin: time.Second, RetryMax: time.Minute, Profile: def, ControlChannel: cfg.ControlChannel,
 		Sessions: []*Session{{Name: "1", Count: 1, Profile: def, TxSpeed: 100_000_000}},
 	}, {
 		Name: "all", RemoteHost: "2001:db8::1", RemotePort: 1702, RemoteHostName: "lns?",
 		LocalAddress: netip.MustParseAddr("2001:db8::2"), LocalPort: 1701, Family: FamilyIPv6,
-		HostName: "me", Secret: Secret("s"), Challenge: true, HideAVPs: true, AcceptOtherAddress: true, TieBreaker: true, AllowOutgoing: true,
+		HostName: "me", V3: old, Secret: Secret("s"), Challenge: true, HideAVPs: true, AcceptOtherAddress: true, TieBreaker: true, AllowOutgoing: true,
 		RetryMin: 3 * time.Second, RetryMax: 3 * time.Second, Profile: cfg.Profiles["x"], ControlChannel: mine,
 		Sessions: []*Session{
 			{Name: "1", Count: 3, Profile: cfg.Profiles["x"], CalledNumber: "1", CallingNumber: "2", SubAddress: "3",
@@ -194,7 +195,7 @@ sessions = []
 				MinimumBPS: 200_000_000, MaximumBPS: 200_000_000},
 		},
 	}, {
-		Name: "none", RemoteHost: "192.0.2.1", RemotePort: 1, Family: FamilyIPv4, HostName: "us",
+		Name: "none", RemoteHost: "192.0.2.1", RemotePort: 1, Family: FamilyIPv4, HostName: "us", V3: old,
 		RetryMin: time.Second, RetryMax: time.Minute, Profile: def, ControlChannel: cfg.ControlChannel,
 	}}
 	if diff := cmp.Diff(want, cfg.LAC.Tunnels, comparers); diff != "" {
