@@ -4,7 +4,6 @@ package lns
 import (
 	"context"
 	"maps"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -105,13 +104,20 @@ func (r *Role) Counts() map[string]uint64 {
 }
 
 // AcceptTunnel matches an SCCRQ with the [[lns.peers]] blocks.
-func (r *Role) AcceptTunnel(from netip.AddrPort, hostName string) (*engine.TunnelSpec, *engine.Refusal) {
-	cfg := r.cfg.LNS.Match(from.Addr(), hostName)
+func (r *Role) AcceptTunnel(req *engine.TunnelRequest) (*engine.TunnelSpec, *engine.Refusal) {
+	cfg := r.cfg.LNS.Match(req.From.Addr(), req.HostName)
 	if cfg == nil {
 		return nil, &engine.Refusal{
 			Why: "no [[lns.peers]] block admits this address and host name: add one, or correct its addresses or host_name",
 			Result: l2tp.ResultCode{Result: l2tp.StopCCNNotAuthorized,
 				Message: "this LNS has no peer of your address and host name"},
+		}
+	}
+	if !req.V2 {
+		return nil, &engine.Refusal{
+			Why: "the peer speaks L2TPv3 only, which this [[lns.peers]] block does not allow", Name: cfg.Name,
+			Result: l2tp.ResultCode{Result: l2tp.StopCCNUnsupportedVersion, Error: l2tp.Version,
+				Message: "only version 2 is spoken here"},
 		}
 	}
 	p := r.peers[cfg]

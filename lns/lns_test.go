@@ -330,7 +330,7 @@ func TestSpecOfAPeer(t *testing.T) {
 	c.Profile = &config.Profile{Name: "k", DataPlane: config.DataPlaneKernel}
 	c.ControlChannel = config.ControlChannel{HelloInterval: 0, SetupTimeout: 7 * time.Second, MaxRetransmits: 3, ReceiveWindowSize: 9}
 	r := newTestRole(t, cfg)
-	s, refusal := r.AcceptTunnel(netip.MustParseAddrPort("192.0.2.1:1701"), "lac-a")
+	s, refusal := r.AcceptTunnel(&engine.TunnelRequest{From: netip.MustParseAddrPort("192.0.2.1:1701"), HostName: "lac-a", V2: true})
 	if refusal != nil {
 		t.Fatal(refusal.Why)
 	}

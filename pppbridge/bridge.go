@@ -92,6 +92,7 @@ type Spec struct {
 	// From the tunnel and the call.
 	Log           *logrus.Entry // with the session's fields; nil: no log
 	LNS           bool          // which end of the call we are
+	Version       uint8         // of L2TP; 0: 2
 	LocalTunnel   uint32
 	PeerTunnel    uint32
 	LocalSession  uint32

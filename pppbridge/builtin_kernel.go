@@ -123,7 +123,7 @@ func maxMTU(spec *Spec) uint16 {
 
 // openSession opens the session in the kernel, with its options set.
 func openSession(spec *Spec) (pppSession, error) {
-	x, err := kernel.OpenSession(2, spec.UDP, spec.Peer, spec.LocalTunnel, spec.PeerTunnel, spec.LocalSession, spec.PeerSession)
+	x, err := kernel.OpenSession(max(spec.Version, 2), spec.UDP, spec.Peer, spec.LocalTunnel, spec.PeerTunnel, spec.LocalSession, spec.PeerSession)
 	if err != nil {
 		return nil, err
 	}

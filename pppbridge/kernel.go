@@ -35,7 +35,7 @@ func openKernel(f *Factory, spec Spec, onExit func(circuit.Exit)) (circuit.Bridg
 	if err != nil {
 		return nil, err
 	}
-	x, err := kernel.OpenSession(2, spec.UDP, spec.Peer, spec.LocalTunnel, spec.PeerTunnel, spec.LocalSession, spec.PeerSession)
+	x, err := kernel.OpenSession(max(spec.Version, 2), spec.UDP, spec.Peer, spec.LocalTunnel, spec.PeerTunnel, spec.LocalSession, spec.PeerSession)
 	if err != nil {
 		_ = unix.Close(devnull)
 		return nil, err

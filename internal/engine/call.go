@@ -38,7 +38,7 @@ func (s CallState) String() string {
 	return fmt.Sprintf("CallState(%d)", uint8(s))
 }
 
-// Call is one session of a tunnel, with what its PPP frames go to. Roles get it
+// Call is one session of a tunnel, with what its frames go to. Roles get it
 // as a handle. Its fields are for a Handler's methods only.
 type Call struct {
 	// ID and PeerID are the Session IDs, ours and the peer's; 0: not known yet.
@@ -62,6 +62,7 @@ type Call struct {
 	bridge  circuit.Bridge
 	link    *link
 	early   [][]byte      // LCP frames that came before the bridge was there
+	held    ipTransport   // for the data of the session
 	exit    *circuit.Exit // of the bridge
 	ending  *tunnel.Cause // the CDN that is to follow the end of PPP
 }
@@ -75,7 +76,7 @@ func (c *Call) Placed() bool { return c.placed }
 // Spec is what the role gave in Accept or PlaceCall.
 func (c *Call) Spec() *CallSpec { return c.spec }
 
-// Bridge is what the call's PPP frames go to; nil before Session.Established and
+// Bridge is what the call's frames go to; nil before Session.Established and
 // after the bridge's end. For a Session's and a Handler's methods.
 func (c *Call) Bridge() circuit.Bridge { return c.bridge }
 
@@ -92,6 +93,9 @@ func (c *Call) Accept(spec *CallSpec) {
 		c.spec = spec
 		answer := c.Params
 		answer.SequencingRequired = spec.SequencingRequired
+		answer.Local = spec.Wire
+		answer.LocalStatus = 0
+		spec.complete(&answer)
 		c.tunnel.step(tunnel.AcceptCall{Session: c.ID, Ref: c, Connected: true, Call: answer})
 	})
 	if !posted {
@@ -170,7 +174,7 @@ func (t *Tunnel) callUp(a tunnel.CallUp) {
 		t.shard.engine.counters.inc(BridgeFailed)
 		c.log.WithError(err).Error("the session cannot be served")
 		t.step(tunnel.CloseCall{Session: c.ID, Cause: tunnel.Cause{Result: l2tp.ResultCode{
-			Result: l2tp.CDNNoFacilitiesTemporary, Message: "no PPP service: see the log of the other end"}}})
+			Result: l2tp.CDNNoFacilitiesTemporary, Message: "the session cannot be served: see the log of the other end"}}})
 		return
 	}
 	t.shard.engine.counters.inc(CallsUp)
@@ -191,7 +195,7 @@ func (t *Tunnel) callDown(a tunnel.CallDown) {
 		t.shard.engine.counters.inc(CallsFailed)
 	}
 	c.cause = a.Cause
-	t.slot.set(c.ID, nil)
+	t.leave(c.ID)
 	c.logDown()
 	if c.bridge != nil {
 		c.setState(CallClosing)
@@ -219,11 +223,16 @@ func (c *Call) bridgeEnded(exit circuit.Exit) {
 	t := c.tunnel
 	c.bridge, c.exit = nil, &exit
 	t.bridges--
+	c.letGo()
 	if c.state == CallClosing {
 		t.finish(c, c.cause)
 		return
 	}
-	c.log.WithField("exit", exit.Text).Info("PPP ended")
+	if c.isPPP() {
+		c.log.WithField("exit", exit.Text).Info("PPP ended")
+	} else {
+		c.log.WithField("exit", exit.Text).Info("the pseudowire ended")
+	}
 	cause := tunnel.Cause{Result: exit.Result, PPP: exit.PPP}
 	if c.ending != nil {
 		cause = *c.ending

@@ -18,7 +18,7 @@ const (
 	DataMerged                        // of those: handed to the kernel several at once (UDP_SEGMENT)
 	SendFailed                        // the kernel refused a packet (retransmission covers control)
 	DropShort                         // shorter than its header, or a header no message may have
-	DropVersion                       // L2F, L2TPv3, or no version that exists
+	DropVersion                       // L2F, no version that exists, or one that the tunnel does not have
 	DropUnknownTunnel                 // no tunnel has that ID
 	DropUnknownSession                // no session has that ID
 	DropWrongPeer                     // the tunnel exists, the sender is not its peer
@@ -27,9 +27,14 @@ const (
 	DropTooLong                       // a frame of the PPP side that is longer than any may be
 	DropPPPInbox                      // more PPP control frames than the shard could take
 	DropKernelPlane                   // a data message for the kernel plane that came to userspace
+	DropCookie                        // a data message whose Cookie is not the session's
+	DropDigest                        // a control message whose Message Digest is missing or wrong
+	DropUnnumbered                    // a data message without the sequence number that its kind has to have
+	DropCircuitDown                   // a frame to a peer whose circuit is not active
 	DropControlState                  // ignored by the state machine (duplicate, wrong state, ...)
 	RefusedPeer                       // SCCRQ of a peer that no configuration matches
 	RefusedLimit                      // SCCRQ above a limit
+	RefusedVersion                    // SCCRQ that can be answered in no version that its peer may speak
 	RefusedParse                      // SCCRQ so malformed that not even a StopCCN can answer it
 	TieLost                           // our SCCRQ withdrawn in favour of the peer's
 	TieWon                            // the peer's SCCRQ ignored in favour of ours
@@ -52,7 +57,8 @@ var counterNames = [numCounters]string{
 	"control_received", "control_sent", "data_received", "data_sent", "data_merged", "send_failed",
 	"drop_short", "drop_version", "drop_unknown_tunnel", "drop_unknown_session",
 	"drop_wrong_peer", "drop_inbox_full", "drop_not_sccrq", "drop_too_long", "drop_ppp_inbox", "drop_kernel_plane",
-	"drop_control_state", "refused_peer", "refused_limit", "refused_parse", "tie_lost", "tie_won",
+	"drop_cookie", "drop_digest", "drop_unnumbered", "drop_circuit_down",
+	"drop_control_state", "refused_peer", "refused_limit", "refused_version", "refused_parse", "tie_lost", "tie_won",
 	"tunnels_accepted", "tunnels_dialled", "tunnels_failed", "calls_up", "calls_failed", "bridge_failed",
 	"drop_no_session", "drop_tun_malformed", "drop_link_scope", "tun_read_failed", "icmp_sent", "icmp_limited",
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync/atomic"
 	"time"
 
 	"adit/internal/circuit"
@@ -23,6 +24,10 @@ type dataSession struct {
 	counters   *counters
 	required   bool // sequence numbers, both ways
 	kernel     bool // the kernel moves the data
+
+	wire3 wire3
+	// peerDown says that the peer's circuit is not active.
+	peerDown atomic.Bool
 
 	deadline loop.Deadline[*dataSession]
 
@@ -60,8 +65,11 @@ func (d *dataSession) release(b *circuit.Burst, now time.Time) {
 	}
 }
 
-// Room makes a data message to the peer. It is pppbridge.Frames.
+// Room makes a data message to the peer. It is circuit.Frames.
 func (d *dataSession) Room(b *circuit.Burst, n int) []byte {
+	if d.wire3.on {
+		return d.room3(b, n)
+	}
 	if n > pppbridge.MaxFrame {
 		d.counters.inc(DropTooLong)
 		return nil

@@ -90,7 +90,7 @@ func TestDataDrops(t *testing.T) {
 		{"no Session ID", []byte{0, 2, 0x12, 0x34, 0x56}, lacAddr, DropShort},
 		{"no Ns", []byte{0x08, 2, 0x12, 0x34, 0x56, 0x78, 0}, lacAddr, DropShort},
 		{"L2F", []byte{0x00, 1, 0, 0, 0, 0, 0, 0}, lacAddr, DropVersion},
-		{"L2TPv3", []byte{0x00, 3, 0, 0, 0, 0, 0, 0}, lacAddr, DropVersion},
+		{"no version", []byte{0x00, 4, 0, 0, 0, 0, 0, 0}, lacAddr, DropVersion},
 		{"control message of no tunnel", []byte{0xc8, 2, 0, 12, 0, 9, 0, 0, 0, 0, 0, 0}, lacAddr, DropUnknownTunnel},
 	} {
 		d := newDataNode(t, sequence.Config{}, circuit.PPPDAsync)

@@ -31,9 +31,19 @@ func (s *tunnelSlot) early(packet []byte, tunnelID, sessionID uint32) bool {
 	if err != nil || len(frame) > earlyLength {
 		return false
 	}
-	if protocol, ok := ppp.FrameProtocol(frame); !ok || protocol != ppp.ProtocolLCP {
+	if !isLCP(frame) {
 		return false
 	}
+	return s.handEarly(frame, tunnelID, sessionID)
+}
+
+// early3 is early of version 3. Where the frame begins in the message is known when the
+// peer has heard what we want in it, so the message is kept whole.
+func (s *tunnelSlot) early3(packet []byte, sessionID uint32) bool {
+	return len(packet) <= earlyLength && s.handEarly(packet, s.id3.Load(), sessionID)
+}
+
+func (s *tunnelSlot) handEarly(frame []byte, tunnelID, sessionID uint32) bool {
 	if s.earlyInInbox.Add(1) <= earlyInInbox {
 		select {
 		case s.owner.frames <- controlFrame{frame: bytes.Clone(frame), slot: s, tunnel: tunnelID, session: sessionID}:
@@ -45,6 +55,11 @@ func (s *tunnelSlot) early(packet []byte, tunnelID, sessionID uint32) bool {
 	return false
 }
 
+func isLCP(frame []byte) bool {
+	protocol, ok := ppp.FrameProtocol(frame)
+	return ok && protocol == ppp.ProtocolLCP
+}
+
 // receiveEarly keeps a frame for a call that is being set up. The bridge may also
 // have come meanwhile.
 func (s *shard) receiveEarly(now time.Time, in controlFrame) {
@@ -52,12 +67,13 @@ func (s *shard) receiveEarly(now time.Time, in controlFrame) {
 	if t := s.tunnels[in.tunnel]; t != nil && t.slot == in.slot {
 		switch c := t.calls[in.session]; {
 		case c == nil:
-		case c.state == CallPending && len(c.early) < earlyFrames:
+		case c.state == CallPending && len(c.early) < earlyFrames && (!t.is3() || c.isPPP()):
 			c.early = append(c.early, in.frame)
 			return
 		case c.state == CallUp && c.link.speaks():
-			c.link.take(now, in.frame)
-			return
+			if c.takeFrame(now, in.frame) {
+				return
+			}
 		}
 	}
 	s.engine.counters.inc(DropUnknownSession)
@@ -68,6 +84,23 @@ func (c *Call) takeEarly(now time.Time) {
 	early := c.early
 	c.early = nil
 	for _, frame := range early {
-		c.link.take(now, frame)
+		if !c.takeFrame(now, frame) {
+			c.tunnel.shard.engine.counters.inc(DropUnknownSession)
+		}
 	}
+}
+
+// takeFrame gives the link a frame or, of version 3, the LCP frame of a message. False:
+// there is none in it, or the peer did not send it.
+func (c *Call) takeFrame(now time.Time, frame []byte) bool {
+	if c.data.wire3.on {
+		w := &c.data.wire3
+		h, inside, err := l2tp.ParseDataHeader3(frame, w.overIP, len(w.cookie), w.sublayer)
+		if err != nil || !bytes.Equal(h.Cookie, w.cookie) || !isLCP(inside) {
+			return false
+		}
+		frame = inside
+	}
+	c.link.take(now, frame)
+	return true
 }

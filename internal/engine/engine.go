@@ -21,6 +21,7 @@ import (
 	"adit/internal/sparing"
 	"adit/pppbridge"
 	"adit/proto/sequence"
+	"adit/pseudowire"
 )
 
 // Options say how an Engine is built.
@@ -33,6 +34,9 @@ type Options struct {
 	Acceptor Acceptor
 	// PPPD says how pppds are started; the engine gives it its poller.
 	PPPD pppbridge.Config
+	// L2TP makes tunnels and sessions of version 3 in the kernel; nil: nobody does, and
+	// they are on the userspace plane.
+	L2TP KernelL2TP
 	// Rand is the source of IDs, challenges and random vectors; nil:
 	// crypto/rand. A test gives its own.
 	Rand io.Reader
@@ -46,26 +50,31 @@ type Engine struct {
 	readers  []*reader
 	bridging *kernel.Poller // PTYs, pppd's log lines and exits
 	bridges  bridges
-	buffers  *sequence.Buffers
-	table    table
-	counters counters
-	sent     kernel.SendCounts // data messages, by all bursts
-	wg       sync.WaitGroup
-	nextDial atomic.Uint32
-	nextRead atomic.Uint32
-	serial   callSerial
-	closing  atomic.Bool
-	epoch    time.Time // what tunnelSlot.lastData counts from
+	// pseudowires are the bridges of sessions that are not PPP.
+	pseudowires pseudowires
+	buffers     *sequence.Buffers
+	table       table
+	counters    counters
+	sent        kernel.SendCounts // data messages, by all bursts
+	wg          sync.WaitGroup
+	nextDial    atomic.Uint32
+	nextRead    atomic.Uint32
+	serial      callSerial
+	closing     atomic.Bool
+	epoch       time.Time // what tunnelSlot.lastData counts from
 
 	tunnels, sessions, halfOpen atomic.Int64
 	strangers                   sparing.Lines // lines about peers that have no tunnel as yet
+	outside                     tunnelSlot    // of the Session IDs that others have, see ReserveSessionID
 
-	mu      sync.Mutex
-	sockets map[socketKey]*socket // the shared ones
-	open    map[*socket]bool      // all of them
-	perPeer map[netip.Addr]int
-	paths   map[kernelPath]*pathUse
-	dials   map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
+	mu        sync.Mutex
+	sockets   map[socketKey]*socket // the shared ones
+	ipSockets map[netip.Addr]*ipSocket
+	statics   map[*Static]bool
+	open      map[*socket]bool // all of them
+	perPeer   map[netip.Addr]int
+	paths     map[kernelPath]*pathUse
+	dials     map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
 }
 
 // dialled is an SCCRQ of ours that has had no answer yet.
@@ -96,6 +105,13 @@ type bridges interface {
 	Close()
 }
 
+// pseudowires is what the engine needs of a pseudowire.Factory.
+type pseudowires interface {
+	Open(spec pseudowire.Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error)
+	Running() int
+	Close()
+}
+
 // New makes an engine and starts its goroutines: one per shard, one per reader
 // and one for the bridges, whatever the number of tunnels and sessions.
 func New(opt Options) (*Engine, error) {
@@ -110,6 +126,11 @@ func New(opt Options) (*Engine, error) {
 	e.opt.PPPD.Poller = e.bridging
 	e.opt.PPPD.Burst = circuit.NewBurst(&e.sent)
 	e.bridges = pppbridge.NewFactory(e.opt.PPPD)
+	frames := pseudowire.Config{Poller: e.bridging, Burst: e.opt.PPPD.Burst, Log: e.log}
+	if opt.L2TP != nil {
+		frames.Sessions = opt.L2TP
+	}
+	e.pseudowires = pseudowire.NewFactory(frames)
 	e.wg.Go(func() { e.serve("bridges", e.bridging) })
 	for _, r := range e.readers {
 		e.wg.Go(func() { e.serve("sockets", r.poller) })
@@ -157,15 +178,17 @@ func newEngine(opt Options) (*Engine, error) {
 		opt.Log = logrus.NewEntry(discard)
 	}
 	e := &Engine{
-		opt:     opt,
-		log:     opt.Log,
-		epoch:   time.Now(),
-		sockets: make(map[socketKey]*socket),
-		open:    make(map[*socket]bool),
-		perPeer: make(map[netip.Addr]int),
-		paths:   make(map[kernelPath]*pathUse),
-		dials:   make(map[*Tunnel]dialled),
-		buffers: sequence.NewBuffers(reorderBuffers),
+		opt:       opt,
+		log:       opt.Log,
+		epoch:     time.Now(),
+		sockets:   make(map[socketKey]*socket),
+		ipSockets: make(map[netip.Addr]*ipSocket),
+		statics:   make(map[*Static]bool),
+		open:      make(map[*socket]bool),
+		perPeer:   make(map[netip.Addr]int),
+		paths:     make(map[kernelPath]*pathUse),
+		dials:     make(map[*Tunnel]dialled),
+		buffers:   sequence.NewBuffers(reorderBuffers),
 	}
 	for i := range opt.Shards {
 		e.shards = append(e.shards, newShard(e, i))
@@ -228,19 +251,26 @@ func (e *Engine) Listeners() []netip.AddrPort {
 // outcome comes through spec.Handler, unless Dial returns an error: ErrLimit,
 // ErrClosed, or those of kernel.ListenUDP.
 func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
+	path, err := e.udpPath(local, peer, spec.Name)
+	if err != nil {
+		return err
+	}
+	return e.dialPath(path, spec)
+}
+
+// udpPath is the way from local to peer by UDP, for Dial and OpenStatic.
+func (e *Engine) udpPath(local, peer netip.AddrPort, owner string) (Path, error) {
 	if !local.Addr().IsValid() {
 		local = netip.AddrPortFrom(wildcard(peer.Addr()), local.Port())
 	}
 	// The peer's packets will come with the number, and have to look the same.
 	local = netip.AddrPortFrom(kernel.WithNumericZone(local.Addr()), local.Port())
 	peer = netip.AddrPortFrom(kernel.WithNumericZone(peer.Addr()), peer.Port())
-	sock, err := e.socketFor(local, spec.Name)
+	sock, err := e.socketFor(local, owner)
 	if err != nil {
-		return err
+		return Path{}, err
 	}
-	return e.dialPath(Path{
-		via: sock, Local: netip.AddrPortFrom(local.Addr(), sock.local.Port()), Peer: peer,
-	}, spec)
+	return Path{via: sock, Local: netip.AddrPortFrom(local.Addr(), sock.local.Port()), Peer: peer}, nil
 }
 
 func (e *Engine) dialPath(path Path, spec *TunnelSpec) error {
@@ -265,6 +295,7 @@ func (e *Engine) Close(ctx context.Context) {
 	for _, s := range e.shards {
 		s.post(func() { s.stopAll(shuttingDown) })
 	}
+	e.closeStatics("adit is shutting down")
 	for !e.drained(ctx) && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -275,6 +306,7 @@ func (e *Engine) Close(ctx context.Context) {
 		s.post(func() { s.quit = true })
 	}
 	e.bridges.Close()
+	e.pseudowires.Close()
 	if e.bridging != nil {
 		e.bridging.Stop()
 	}
@@ -286,8 +318,12 @@ func (e *Engine) Close(ctx context.Context) {
 	for s := range e.open {
 		closeFD(s.fd)
 	}
+	for _, s := range e.ipSockets {
+		closeFD(s.fd)
+	}
 	clear(e.open)
 	clear(e.sockets)
+	clear(e.ipSockets)
 	e.mu.Unlock()
 	e.closePollers()
 }
@@ -307,7 +343,7 @@ func (e *Engine) drained(ctx context.Context) bool {
 			busy.Store(true)
 		}
 	})
-	return err == nil && !busy.Load() && e.bridges.Running() == 0
+	return err == nil && !busy.Load() && e.bridges.Running() == 0 && e.pseudowires.Running() == 0
 }
 
 // ask runs f on every shard, one after the other, and waits for each. When it

@@ -42,6 +42,7 @@ type node struct {
 	*Engine
 	role    *role
 	bridges *fakeBridges
+	frames  *fakePseudowires
 	port    *port
 	wire    *wire
 	via     transport // wire, or what a test puts in its place
@@ -78,6 +79,8 @@ func newNode(t testing.TB, n *network, addr netip.AddrPort, change func(*Options
 	d := &node{Engine: e, role: r, bridges: &fakeBridges{}, addr: addr, wire: &wire{net: n, local: addr}}
 	d.via = d.wire
 	e.bridges = d.bridges
+	d.frames = &fakePseudowires{}
+	e.pseudowires = d.frames
 	d.port = &port{engine: e, via: d.wire, local: addr, holding: &holding{burst: circuit.NewBurst(&e.sent)}}
 	d.port.accepting.Store(true)
 	n.mu.Lock()
@@ -125,6 +128,9 @@ func (d *node) empty(t testing.TB) {
 	if d.tunnels.Load() != 0 || d.sessions.Load() != 0 || d.halfOpen.Load() != 0 || len(d.perPeer) != 0 || len(d.dials) != 0 {
 		t.Errorf("%v: %d tunnels, %d sessions, %d half open, %v per peer, %d dials are left",
 			d.addr, d.tunnels.Load(), d.sessions.Load(), d.halfOpen.Load(), d.perPeer, len(d.dials))
+	}
+	if n, m := d.table.connections.count(), d.table.sessions.count(); n+m != 0 {
+		t.Errorf("%v: %d tunnels and %d sessions of version 3 are still in the table", d.addr, n, m)
 	}
 	for id := range d.table.tunnels {
 		if d.table.tunnels[id].Load() != nil {

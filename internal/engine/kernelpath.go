@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"adit/internal/config"
 )
 
 // kernelPath is what the kernel tells the socket of a kernel-plane tunnel by.
@@ -29,7 +31,13 @@ var (
 func (t *Tunnel) kernelPath() kernelPath { return kernelPath{t.path.Local, t.path.Peer} }
 
 // takePath makes t the tunnel of its path on the kernel plane.
+//
+// Directly over IP, each tunnel has a socket of its own there, which is told by the
+// Control Connection ID, so nothing is in short supply.
 func (e *Engine) takePath(t *Tunnel) error {
+	if t.path.encapsulation() == config.EncapsulationIP {
+		return nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	use := e.pathUse(t)
@@ -54,6 +62,9 @@ func (e *Engine) yieldPath(t *Tunnel) {
 
 // sharePath notes that t has sessions on its path without the kernel.
 func (e *Engine) sharePath(t *Tunnel) {
+	if t.path.encapsulation() == config.EncapsulationIP {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	use := e.pathUse(t)

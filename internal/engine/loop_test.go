@@ -224,7 +224,7 @@ func TestRetransmittedSCCRQWithHiddenID(t *testing.T) {
 				HostName: "lac", FramingCapabilities: l2tp.FramingSync, AssignedTunnelID: id, ReceiveWindowSize: 4,
 			}, l2tp.AppendOptions{Secret: secret, Hide: true, Rand: chance})
 			must(t, err)
-			if got := assignedTunnelID(payload); got != 0 {
+			if got := assignedTunnelID(l2tp.Version, payload); got != 0 {
 				t.Fatalf("the ID can be read: %d", got)
 			}
 			packet := l2tp.AppendControl(nil, 0, 0, 0, 0, payload)

@@ -22,8 +22,8 @@ func (s *shard) receiveNewcomer(in inbound) {
 		s.engine.counters.inc(DropShort)
 		return
 	}
-	r, ok := readRequest(payload)
-	from := originOf(in.path.Peer, payload)
+	r, ok := readRequest(h.Version, payload)
+	from := originOf(in.path.Peer, h.Version, payload)
 	if t := s.origins[from]; t != nil {
 		if !t.down || t.core.Began(payload) {
 			t.step(tunnel.Receive{Header: h, Payload: payload})
@@ -40,6 +40,11 @@ func (s *shard) receiveNewcomer(in inbound) {
 	losers, won := s.resolveTie(&in.path, &r)
 	if !won {
 		s.engine.lose(losers)
+		if r.version == l2tp.Version3 {
+			// RFC 3931 section 5.4.3: "A StopCCN SHOULD be sent by the winner as an
+			// explicit rejection for the losing SCCRQ."
+			s.turnAway(&in.path, h, &r, tieRefused)
+		}
 		return
 	}
 	spec, refusal := s.engine.accept(&in.path, &r)
@@ -48,27 +53,60 @@ func (s *shard) receiveNewcomer(in inbound) {
 		return
 	}
 	s.engine.lose(losers)
-	s.acceptTunnel(in.path, from, spec, h, payload)
+	s.acceptTunnel(in.path, from, spec, &r, tunnel.Receive{Header: h, Payload: payload})
 }
 
 // request is what is read of an SCCRQ before anything is decided. The rest may
 // be hidden under a secret that depends on who the peer is.
 type request struct {
+	version    uint8 // of the header
 	hostName   string
 	tunnelID   uint32 // 0: hidden, or not there
+	routerID   uint32
 	tieBreaker []byte
+	offers3    bool // it can be answered in version 3
 }
+
+// tieRefused tells a peer whose SCCRQ has lost that it has.
+var tieRefused = l2tp.ResultCode{Result: l2tp.StopCCNAlreadyExists, Message: "our own SCCRQ has won the tie"}
 
 // readRequest skims an SCCRQ; false if the message is another one, or lacks
 // what is needed to find its peer. tunnel.Accept reads it in full.
-func readRequest(payload []byte) (r request, ok bool) {
-	r.tunnelID = assignedTunnelID(payload)
+func readRequest(version uint8, payload []byte) (r request, ok bool) {
+	r.version = version
+	r.tunnelID = assignedTunnelID(version, payload)
+	if id := findAVP(payload, l2tp.AVPRouterID); len(id) == 4 {
+		r.routerID = binary.BigEndian.Uint32(id)
+	}
+	// RFC 3931 section 4.7.3: "an implementation may detect whether a peer is
+	// L2TPv3-capable by sending a special SCCRQ that is properly formatted for both
+	// L2TPv2 and L2TPv3."
+	r.offers3 = version == l2tp.Version3 || r.routerID != 0 &&
+		len(findAVP(payload, l2tp.AVPAssignedControlConnectionID)) == 4 &&
+		len(findAVP(payload, l2tp.AVPPseudowireCapabilities)) >= 2
 	if tie := findAVP(payload, l2tp.AVPTieBreaker); len(tie) == 8 {
 		r.tieBreaker = tie
 	}
 	r.hostName, ok = l2tp.PeekHostName(payload)
 	kind, known := l2tp.PeekMessageType(payload)
 	return r, ok && known && kind == l2tp.TypeSCCRQ
+}
+
+// asked is what the role is told of it.
+func (r *request) asked(path *Path) *TunnelRequest {
+	q := &TunnelRequest{
+		From: path.Peer, Local: path.Local, Encapsulation: path.encapsulation(), HostName: r.hostName,
+		V2: r.version == l2tp.Version, V3: r.offers3,
+	}
+	if q.V3 {
+		q.RouterID = r.routerID
+	}
+	return q
+}
+
+// may says whether the request can be answered in a version.
+func (r *request) may(version uint8) bool {
+	return version == l2tp.Version3 && r.offers3 || version == l2tp.Version && r.version == l2tp.Version
 }
 
 // resolveTie says whether the SCCRQ may go on when we are dialling the same
@@ -121,11 +159,15 @@ func (e *Engine) accept(path *Path, r *request) (*TunnelSpec, *Refusal) {
 			Result: l2tp.ResultCode{Result: l2tp.StopCCNGeneralError,
 				Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted at present"}}
 	}
-	spec, refusal := e.opt.Acceptor.AcceptTunnel(path.Peer, r.hostName)
+	spec, refusal := e.opt.Acceptor.AcceptTunnel(r.asked(path))
 	if refusal != nil {
 		e.halfOpen.Add(-1)
 		e.exit(path.Peer.Addr())
-		e.counters.inc(RefusedPeer)
+		if refusal.Result.Result == l2tp.StopCCNUnsupportedVersion {
+			e.counters.inc(RefusedVersion)
+		} else {
+			e.counters.inc(RefusedPeer)
+		}
 	}
 	return spec, refusal
 }
@@ -138,14 +180,19 @@ func (s *shard) refuse(path *Path, h l2tp.Header, r *request, refusal *Refusal) 
 		fields["peer_name"] = refusal.Name
 	}
 	s.engine.strangers.Log(s.engine.log.WithFields(fields), logrus.WarnLevel, "tunnel refused: "+refusal.Why)
-	if r.tunnelID == 0 {
-		return
+	s.turnAway(path, h, r, refusal.Result)
+}
+
+// turnAway answers an SCCRQ with a StopCCN, if it said whom to answer.
+func (s *shard) turnAway(path *Path, h l2tp.Header, r *request, result l2tp.ResultCode) {
+	if r.tunnelID != 0 {
+		id := s.freeID(h.Version == l2tp.Version3)
+		s.engine.sendControl(path, tunnel.Refuse(nil, h, &l2tp.SCCRQ{AssignedTunnelID: r.tunnelID}, result, id))
 	}
-	s.engine.sendControl(path, tunnel.Refuse(nil, h, &l2tp.SCCRQ{AssignedTunnelID: r.tunnelID}, refusal.Result, s.freeID()))
 }
 
 // acceptTunnel makes the tunnel that an SCCRQ asked for.
-func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, h l2tp.Header, payload []byte) {
+func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, r *request, sccrq tunnel.Receive) {
 	e := s.engine
 	t, ok := s.newTunnel(path, spec)
 	t.halfOpen = true
@@ -154,7 +201,13 @@ func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, h l2tp.He
 		t.discard(noTunnelID)
 		return
 	}
-	core, actions, err := tunnel.Accept(time.Now(), s.config(t), h, payload)
+	if !r.may(t.version) {
+		e.counters.inc(RefusedVersion)
+		s.turnAway(&path, sccrq.Header, r, wrongVersion.Result)
+		t.discard(wrongVersion)
+		return
+	}
+	core, actions, err := tunnel.Accept(time.Now(), s.config(t), sccrq.Header, sccrq.Payload)
 	if core == nil {
 		e.counters.inc(RefusedParse)
 		t.log.WithError(err).Debug("SCCRQ ignored")
@@ -167,6 +220,11 @@ func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, h l2tp.He
 	s.origins[from] = t
 	t.start(actions)
 }
+
+// wrongVersion is why a tunnel is not begun that its peer has not offered in the version
+// which the role wants.
+var wrongVersion = tunnel.Cause{Result: l2tp.ResultCode{
+	Result: l2tp.StopCCNUnsupportedVersion, Message: "your version of L2TP is not spoken with you here"}}
 
 // shuttingDown is why tunnels end, or do not begin, at the engine's end.
 var shuttingDown = tunnel.Cause{Err: ErrClosed, Result: l2tp.ResultCode{
@@ -198,15 +256,14 @@ func (s *shard) dial(path Path, spec *TunnelSpec) {
 func (s *shard) newTunnel(path Path, spec *TunnelSpec) (*Tunnel, bool) {
 	t := &Tunnel{
 		shard: s, spec: spec, since: time.Now(), entered: path.Peer.Addr(),
-		calls: make(map[uint32]*Call), placed: make(map[*Call]bool),
-		slot: &tunnelSlot{owner: s},
+		calls: make(map[uint32]*Call), placed: make(map[*Call]bool), reserved: make(map[uint32]bool),
+		slot: &tunnelSlot{owner: s}, version: max(spec.Tunnel.Version, l2tp.Version),
 	}
 	t.deadline.Owner = t
 	t.log = s.engine.log.WithFields(logrus.Fields{"peer_name": spec.Name, "peer": path.Peer.String()})
 	t.setPath(&path)
 	for range 64 {
-		if id := s.freeID(); id != 0 && s.engine.table.claim(id, t.slot) {
-			t.id = id
+		if id := s.freeID(t.is3() && !spec.Tunnel.Fallback); id != 0 && t.claimID(id) {
 			t.log = t.log.WithField("tunnel", id)
 			s.tunnels[id] = t
 			return t, true
@@ -226,34 +283,15 @@ func (t *Tunnel) discard(cause tunnel.Cause) {
 	t.spec.Handler.TunnelDown(t, cause)
 }
 
-// config completes the role's configuration of a tunnel.
-func (s *shard) config(t *Tunnel) tunnel.Config {
-	c := t.spec.Tunnel
-	c.LocalID = t.id
-	c.Rand = s.engine.opt.Rand
-	return c
-}
-
-// freeID proposes a Tunnel ID: the shard in the low bits, the rest from chance,
-// so that an attacker cannot guess it. It is 0 when none was found or chance
-// failed. Whether the ID is free is decided by table.claim.
-func (s *shard) freeID() uint32 {
-	var b [2]byte
-	shards := uint32(len(s.engine.shards))
-	for range 64 {
-		if _, err := s.engine.opt.Rand.Read(b[:]); err != nil {
-			return 0
+// assignedTunnelID is the value of the AVP that says whom to answer, the Assigned
+// Control Connection ID of version 3; 0 if it is hidden or not there.
+func assignedTunnelID(version uint8, payload []byte) uint32 {
+	if version == l2tp.Version3 {
+		if id := findAVP(payload, l2tp.AVPAssignedControlConnectionID); len(id) == 4 {
+			return binary.BigEndian.Uint32(id)
 		}
-		id := uint32(binary.BigEndian.Uint16(b[:]))&^(shards-1) | uint32(s.index)
-		if id != 0 && s.engine.table.tunnel(id) == nil {
-			return id
-		}
+		return 0
 	}
-	return 0
-}
-
-// assignedTunnelID is that AVP's value, or 0 if it is hidden or not there.
-func assignedTunnelID(payload []byte) uint32 {
 	if id := findAVP(payload, l2tp.AVPAssignedTunnelID); len(id) == 2 {
 		return uint32(binary.BigEndian.Uint16(id))
 	}
@@ -261,8 +299,8 @@ func assignedTunnelID(payload []byte) uint32 {
 }
 
 // originOf identifies an attempt to set up a tunnel.
-func originOf(peer netip.AddrPort, payload []byte) origin {
-	from := origin{peer: peer, tunnelID: assignedTunnelID(payload)}
+func originOf(peer netip.AddrPort, version uint8, payload []byte) origin {
+	from := origin{peer: peer, version: version, tunnelID: assignedTunnelID(version, payload)}
 	if from.tunnelID == 0 {
 		from.request = maphash.Bytes(hashSeed, payload)
 	}

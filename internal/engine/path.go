@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"adit/internal/circuit"
+	"adit/internal/config"
 	"adit/internal/kernel"
 )
 
@@ -32,6 +33,21 @@ type Path struct {
 	// destination is the way of data messages, ready made for the kernel; nil
 	// before prepare.
 	destination *kernel.Destination
+}
+
+// encapsulation is how packets travel on the path.
+func (p *Path) encapsulation() config.Encapsulation {
+	if _, ip := p.via.(ipTransport); ip {
+		return config.EncapsulationIP
+	}
+	return config.EncapsulationUDP
+}
+
+// ipTransport is a transport directly over IP, which wants to know while data of sessions
+// comes by it.
+type ipTransport interface {
+	hold()
+	release()
 }
 
 // same says whether packets of both paths come and go the same way.

@@ -1,39 +1,54 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
-	"time"
 
 	"adit/internal/circuit"
 	"adit/internal/kernel"
-	"adit/pppbridge"
-	"adit/proto/sequence"
+	"adit/proto/l2tp"
 	"adit/proto/tunnel"
+	"adit/pseudowire"
 )
 
 // kernelTunnel is what a tunnel needs on the kernel plane: a UDP socket of its
 // own, connected to the peer and bound to the address and port that the peer
-// sends to, and the management socket that makes the kernel take the data
-// messages off it. Control messages still come out of the UDP socket; ours go
-// out by the shared socket, which has the same address and port.
+// sends to, and what makes the kernel take the data messages off it: of version 2 the
+// management socket, of version 3 a tunnel made by netlink. Control messages still come
+// out of the UDP socket; ours go out by the shared socket, which has the same address
+// and port.
+//
+// Over IP the kernel has a socket of its own for data, and control messages come and go
+// by the shared one.
 type kernelTunnel struct {
-	socket     *socket
-	management *kernel.PPPoX
+	fd         int           // of the socket that is the kernel's tunnel
+	socket     *socket       // nil over IP: fd is not read
+	management *kernel.PPPoX // nil in version 3
 }
+
+// KernelL2TP makes L2TPv3 tunnels and sessions of the kernel's; kernel.L2TP does. Its
+// methods may be called from any goroutine.
+type KernelL2TP interface {
+	pseudowire.Sessions
+	CreateTunnel(t kernel.L2TPTunnel) error
+	DeleteTunnel(id uint32) error
+}
+
+// errNoKernelL2TP says why a tunnel of version 3 is not on the kernel plane.
+var errNoKernelL2TP = errors.New("the kernel's L2TPv3 is not there: load it by `modprobe l2tp_netlink l2tp_eth`, or set dataplane = \"userspace\"")
 
 // kernelTunnel returns the tunnel's kernel side, made now if it is not there.
 func (t *Tunnel) kernelTunnel() (*kernelTunnel, error) {
 	if t.kernel != nil {
 		return t.kernel, nil
 	}
-	base, ok := t.path.via.(*socket)
-	if !ok {
-		return nil, fmt.Errorf("no kernel data plane over %T", t.path.via)
+	if t.is3() && t.shard.engine.opt.L2TP == nil {
+		return nil, errNoKernelL2TP
 	}
 	if err := t.shard.engine.takePath(t); err != nil {
 		return nil, err
 	}
-	k, err := t.openKernel(base)
+	k, err := t.openKernel()
 	if err != nil {
 		t.shard.engine.yieldPath(t)
 		return nil, err
@@ -42,111 +57,137 @@ func (t *Tunnel) kernelTunnel() (*kernelTunnel, error) {
 	return k, nil
 }
 
-func (t *Tunnel) openKernel(base *socket) (*kernelTunnel, error) {
+func (t *Tunnel) openKernel() (*kernelTunnel, error) {
+	switch via := t.path.via.(type) {
+	case *socket:
+		return t.openKernelUDP(via)
+	case *ipSocket:
+		return t.openKernelIP()
+	}
+	return nil, fmt.Errorf("no kernel data plane over %T", t.path.via)
+}
+
+func (t *Tunnel) openKernelUDP(base *socket) (*kernelTunnel, error) {
 	fd, err := kernel.ConnectedUDP(t.path.Local, t.path.Peer)
 	if err != nil {
 		return nil, err
 	}
-	management, err := kernel.OpenManagement(2, fd, t.path.Peer, t.id, t.core.Peer().TunnelID)
+	k := &kernelTunnel{fd: fd}
+	if t.is3() {
+		err = t.createTunnel(fd, kernel.L2TPEncapUDP)
+	} else {
+		k.management, err = kernel.OpenManagement(l2tp.Version, fd, t.path.Peer, t.id, t.core.Peer().TunnelID)
+	}
+	if err == nil {
+		k.socket, err = base.connected(fd)
+	}
 	if err != nil {
+		t.forgetKernel(k)
 		closeFD(fd)
 		return nil, err
 	}
-	socket, err := base.connected(fd)
+	return k, nil
+}
+
+func (t *Tunnel) openKernelIP() (*kernelTunnel, error) {
+	fd, err := kernel.L2TPIPSocket(t.path.Local.Addr(), t.path.Peer.Addr(), t.id, t.core.Peer().TunnelID)
 	if err != nil {
-		_ = management.Close()
+		return nil, err
+	}
+	if err := t.createTunnel(fd, kernel.L2TPEncapIP); err != nil {
 		closeFD(fd)
 		return nil, err
 	}
-	return &kernelTunnel{socket: socket, management: management}, nil
+	return &kernelTunnel{fd: fd}, nil
+}
+
+// createTunnel makes the tunnel of version 3 in the kernel.
+func (t *Tunnel) createTunnel(fd int, encap kernel.L2TPEncap) error {
+	return t.shard.engine.opt.L2TP.CreateTunnel(kernel.L2TPTunnel{
+		ID: t.id, PeerID: t.core.Peer().TunnelID, Version: l2tp.Version3, Encap: encap, FD: fd,
+		Local: t.path.Local, Peer: t.path.Peer,
+	})
 }
 
 // closeKernel ends the tunnel in the kernel, and with it the sessions there.
 func (t *Tunnel) closeKernel() {
-	if t.kernel == nil {
+	k := t.kernel
+	if k == nil {
 		return
 	}
-	_ = t.kernel.management.Close()
-	t.kernel.socket.close()
+	t.forgetKernel(k)
+	if k.socket != nil {
+		k.socket.close()
+	} else {
+		closeFD(k.fd)
+	}
 	t.kernel = nil
 }
 
-// startBridge opens what the call's PPP frames go to and lets frames flow.
-func (t *Tunnel) startBridge(c *Call) error {
-	e := t.shard.engine
-	spec := c.spec.Bridge
-	spec.Log = c.log
-	spec.LNS = c.LNS
-	spec.LocalTunnel, spec.PeerTunnel = t.id, t.core.Peer().TunnelID
-	spec.LocalSession, spec.PeerSession = c.ID, c.PeerID
-	spec.Peer = t.path.Peer
-	spec.CallingNumber = c.Params.CallingNumber
-	spec.ProxyLCP, spec.ProxyAuth = c.Params.ProxyLCP, c.Params.ProxyAuth
-	// RFC 2661 section 4.4.4: "If this AVP is present, sequence numbers MUST be
-	// present at all times" (Sequencing Required), whoever sent it.
-	required := c.spec.SequencingRequired || c.Params.SequencingRequired
-	spec.SendSequence = c.spec.SendSequence || required
-	spec.RequireSequence = required
-	spec.ReorderTimeout = c.spec.ReorderTimeout
-	if err := t.choosePlane(c, &spec); err != nil {
-		return err
+// forgetKernel takes the tunnel away from the kernel. What is not there is no matter.
+func (t *Tunnel) forgetKernel(k *kernelTunnel) {
+	if k.management != nil {
+		_ = k.management.Close()
 	}
-	d := &dataSession{
-		slot: t.slot, peerTunnel: spec.PeerTunnel, peerID: c.PeerID, counters: &e.counters, required: required,
-		sequence: sequence.New(sequence.Config{
-			LNS: c.LNS, Send: spec.SendSequence, Required: required,
-			ReorderTimeout: spec.ReorderTimeout, Buffers: e.buffers,
-		}),
+	if t.is3() {
+		_ = t.shard.engine.opt.L2TP.DeleteTunnel(t.id)
 	}
-	d.deadline.Owner = d
-	l := newLink(t.shard, c)
-	spec.Owner = l
-	bridge, err := e.bridges.Open(spec, d, func(exit circuit.Exit) {
-		t.shard.post(func() {
-			l.end()
-			c.bridgeEnded(exit)
-		})
-	})
-	if err != nil {
-		return err
+}
+
+// plane is what moves the data of a call.
+type plane struct {
+	kind circuit.Kind
+	fd   int // of the kernel's tunnel; of the kernel plane only
+}
+
+// kind is where the role wants the frames to go.
+func (s *CallSpec) kind() circuit.Kind {
+	if s.Pseudowire != nil {
+		return s.Pseudowire.Kind
 	}
-	t.bridges++
-	d.bridge, c.bridge, c.data = bridge, bridge, d
-	d.kernel = bridge.Kind().KernelPlane()
-	t.slot.set(c.ID, d)
-	if c.spec.Session != nil {
-		c.spec.Session.Established(c)
-	}
-	if s, ok := bridge.(pppbridge.Stepper); ok {
-		c.link = l
-		l.begin(s, !c.LNS)
-		c.takeEarly(time.Now())
-	}
-	c.early = nil
-	return nil
+	return s.Bridge.Kind
 }
 
 // choosePlane gives a call of the kernel plane its tunnel's socket, or puts it on
 // the userspace plane where the kernel cannot serve its tunnel and the profile
 // leaves the choice to us.
-func (t *Tunnel) choosePlane(c *Call, spec *pppbridge.Spec) error {
-	e := t.shard.engine
-	if spec.Kind.KernelPlane() {
-		k, err := t.kernelTunnel()
+func (t *Tunnel) choosePlane(c *Call) (plane, error) {
+	p := plane{kind: c.spec.kind()}
+	if p.kind.KernelPlane() {
+		err := c.kernelCanCarry()
+		if err == nil {
+			var k *kernelTunnel
+			if k, err = t.kernelTunnel(); err == nil {
+				p.fd = k.fd
+			}
+		}
 		switch {
 		case err == nil:
-			spec.UDP = k.socket.fd
 		case c.spec.Userspace != nil:
-			spec.Kind = *c.spec.Userspace
-			c.log.WithField("bridge", spec.Kind.String()).Warn(err.Error() + ": this session goes by userspace")
+			p.kind = *c.spec.Userspace
+			c.log.WithField("bridge", p.kind.String()).Warn(err.Error() + ": this session goes by userspace")
 		default:
-			return err
+			return p, err
 		}
 	}
-	if !spec.Kind.KernelPlane() {
-		e.sharePath(t)
+	if !p.kind.KernelPlane() {
+		t.shard.engine.sharePath(t)
 	}
-	return e.uniqueOnPath(t, c.ID)
+	if t.is3() {
+		return p, nil // a Session ID is of one session among all
+	}
+	return p, t.shard.engine.uniqueOnPath(t, c.ID)
+}
+
+// errSublayers says why the kernel cannot carry a session.
+var errSublayers = errors.New("the kernel has one L2-Specific Sublayer for both directions, default or none, and the two ends want different ones")
+
+// kernelCanCarry says whether the kernel knows data messages such as the two ends want.
+func (c *Call) kernelCanCarry() error {
+	if c.tunnel.is3() && (c.Params.Local.Sublayer != c.Params.Peer.Sublayer || c.Params.Local.Sublayer == l2tp.SublayerATM) {
+		return errSublayers
+	}
+	return nil
 }
 
 // closeReason is what the bridge's log says of the end.

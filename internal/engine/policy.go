@@ -5,16 +5,33 @@ import (
 	"time"
 
 	"adit/internal/circuit"
+	"adit/internal/config"
 	"adit/pppbridge"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
+	"adit/pseudowire"
 )
 
 // Acceptor is the role that decides which SCCRQs are answered with SCCRP: the
 // LNS. It is called on a shard's goroutine and must not block.
 type Acceptor interface {
-	// AcceptTunnel returns what the tunnel is to be like, or why there is none.
-	AcceptTunnel(from netip.AddrPort, hostName string) (*TunnelSpec, *Refusal)
+	// AcceptTunnel returns what the tunnel is to be like, or why there is none. The
+	// spec's Tunnel.Version is one of those that the request offers.
+	AcceptTunnel(r *TunnelRequest) (*TunnelSpec, *Refusal)
+}
+
+// TunnelRequest is what is known of the peer that sent an SCCRQ, before anything of it
+// was verified.
+type TunnelRequest struct {
+	// From is the peer, Local the address that it sent to. The ports are 0 for
+	// EncapsulationIP.
+	From, Local   netip.AddrPort
+	Encapsulation config.Encapsulation
+	HostName      string
+	RouterID      uint32 // 0: it said none, as in version 2
+	// V2 and V3 are the versions that the SCCRQ can be answered in, RFC 3931 section
+	// 4.7.3; one or both.
+	V2, V3 bool
 }
 
 // Refusal is why a peer gets no tunnel. The role does not log it: the engine
@@ -68,12 +85,25 @@ type CallSpec struct {
 	// Bridge says where the PPP frames go. The engine fills in the IDs, the
 	// tunnel's socket, what the peer said of the call, and the log entry.
 	Bridge pppbridge.Spec
-	// Userspace is what serves the call where Bridge.Kind is of the kernel plane
-	// and the kernel cannot serve the tunnel; nil: the call is refused then.
+	// Pseudowire says where the frames of a session go that is not PPP, and Bridge
+	// does not count; nil: it is PPP. The engine fills in the log entry, what is
+	// reported of the circuit, and, on the kernel plane, the session.
+	Pseudowire *pseudowire.Spec
+	// Wire is what we want in the data messages that we receive, version 3 only. A
+	// sublayer that sequence numbers need is added. A placed call may have it in its
+	// parameters instead.
+	Wire tunnel.Wire
+	// CircuitDown says that our circuit is not active yet; see Call.SetCircuit.
+	CircuitDown bool
+	// Userspace is what serves the call where the Kind of Bridge or Pseudowire is of
+	// the kernel plane and the kernel cannot serve the tunnel; nil: the call is
+	// refused then.
 	Userspace *circuit.Kind
 	// Session is told what becomes of the call; nil: nobody is.
 	Session Session
-	// Sequencing of data messages, RFC 2661 section 5.4.
+	// Sequencing of data messages, RFC 2661 section 5.4. In version 3 each end says what
+	// it wants to receive: SequencingRequired asks for numbers in all messages, and
+	// SendSequence means nothing.
 	SendSequence       bool
 	SequencingRequired bool
 	ReorderTimeout     time.Duration // 0: late frames are dropped, none is held

@@ -49,7 +49,14 @@ func (p *port) dispatchMerged(now time.Time, merged []byte, size int, from netip
 // merged message, so that its session need not be looked for.
 func (p *port) again(now time.Time, packet []byte) bool {
 	l := p.holding
-	if l.session == nil || len(packet) < 8 || binary.BigEndian.Uint64(packet)>>16 != l.header {
+	if l.session == nil || len(packet) < 8 {
+		return false
+	}
+	header := binary.BigEndian.Uint64(packet)
+	if l.session.wire3.on {
+		return header == l.header && p.again3(now, packet)
+	}
+	if header>>16 != l.header {
 		return false
 	}
 	l.repeated++
@@ -67,13 +74,15 @@ func (p *port) dispatch(now time.Time, packet []byte, from netip.AddrPort, to ne
 	switch {
 	case !ok:
 		e.counters.inc(DropShort)
-	case version != l2tp.Version:
+	case version != l2tp.Version && version != l2tp.Version3:
 		e.counters.inc(DropVersion)
-	case !control:
-		p.data(now, packet, from, tunnelID, sessionID)
-	default:
+	case control:
 		e.counters.inc(ControlReceived)
-		p.control(packet, tunnelID, Path{via: p.via, Peer: from, Local: netip.AddrPortFrom(to, p.local.Port())})
+		p.control(packet, version, tunnelID, Path{via: p.via, Peer: from, Local: netip.AddrPortFrom(to, p.local.Port())})
+	case version == l2tp.Version3:
+		p.data3(now, packet, sessionID, from)
+	default:
+		p.data(now, packet, from, tunnelID, sessionID)
 	}
 }
 
@@ -115,11 +124,11 @@ func (p *port) data(now time.Time, packet []byte, from netip.AddrPort, tunnelID,
 }
 
 // control hands a copy of a control message to the shard that owns its tunnel.
-func (p *port) control(packet []byte, tunnelID uint32, path Path) {
+func (p *port) control(packet []byte, version uint8, tunnelID uint32, path Path) {
 	e := p.engine
 	var inbox chan inbound
 	if tunnelID != 0 {
-		slot := e.table.tunnel(tunnelID)
+		slot := e.table.connection(version, tunnelID)
 		if slot == nil {
 			e.counters.inc(DropUnknownTunnel)
 			return
@@ -142,11 +151,11 @@ func (p *port) control(packet []byte, tunnelID uint32, path Path) {
 // newcomerShard chooses the shard of a packet with Tunnel ID 0 by the peer and
 // its Assigned Tunnel ID, so that a retransmission meets its first copy.
 func (e *Engine) newcomerShard(packet []byte, peer netip.AddrPort) *shard {
-	_, payload, err := l2tp.ParseHeader(packet)
+	h, payload, err := l2tp.ParseHeader(packet)
 	if err != nil {
 		return e.shards[0]
 	}
-	return e.shards[maphash.Comparable(hashSeed, originOf(peer, payload))&uint64(len(e.shards)-1)]
+	return e.shards[maphash.Comparable(hashSeed, originOf(peer, h.Version, payload))&uint64(len(e.shards)-1)]
 }
 
 // holding is what the goroutine that dispatches data messages has in its hands:
@@ -157,7 +166,8 @@ type holding struct {
 	burst *circuit.Burst
 
 	// Of the merged message at hand: the session of the last datagram, if its
-	// header was of the plain kind, this header, and how many more had the same.
+	// header was of the plain kind, this header, and how many more had the same. Of
+	// version 3, the header is the first 8 octets, up to the Session ID.
 	session  *dataSession
 	header   uint64
 	repeated uint64

@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -103,7 +102,7 @@ func (s *countingSession) Ended(tunnel.Cause, *circuit.Exit) {
 	s.released++
 }
 
-func (r *role) AcceptTunnel(netip.AddrPort, string) (*TunnelSpec, *Refusal) {
+func (r *role) AcceptTunnel(*TunnelRequest) (*TunnelSpec, *Refusal) {
 	if r.refusal != nil {
 		return nil, r.refusal
 	}

@@ -33,7 +33,7 @@ type shard struct {
 
 // inbound is one control message on its way from a reader to a shard.
 type inbound struct {
-	packet []byte
+	packet []byte // from the control message header on
 	path   Path
 }
 
@@ -41,6 +41,7 @@ type inbound struct {
 // Assigned Tunnel ID in its SCCRQ or, if that is hidden, a hash of the SCCRQ.
 type origin struct {
 	peer     netip.AddrPort
+	version  uint8
 	tunnelID uint32
 	request  uint64
 }
@@ -139,7 +140,12 @@ func (s *shard) receive(in inbound) {
 		s.engine.counters.inc(DropUnknownTunnel)
 		return
 	}
-	t.receive(h, payload, &in.path)
+	// One that both versions were offered is found by either until one is chosen.
+	if t.up && h.Version != t.version {
+		s.engine.counters.inc(DropVersion)
+		return
+	}
+	t.receive(tunnel.Receive{Header: h, Payload: payload}, &in.path)
 }
 
 // post runs f on the shard's goroutine, later. It reports false when the shard
@@ -151,8 +157,9 @@ func (s *shard) remove(t *Tunnel) {
 	s.queue.Set(&t.deadline, time.Time{})
 	if t.id != 0 {
 		delete(s.tunnels, t.id)
-		s.engine.table.release(t.id)
+		t.releaseID()
 	}
+	t.releaseSessionIDs()
 	if s.origins[t.origin] == t {
 		delete(s.origins, t.origin)
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"adit/internal/circuit"
+	"adit/internal/config"
+	"adit/proto/l2tp"
 	"adit/proto/sequence"
 	"adit/proto/tunnel"
 )
@@ -22,6 +24,9 @@ type TunnelInfo struct {
 	Calls       int
 	KernelPlane bool
 	Stats       tunnel.Stats
+	// Version of the control connection, and how it travels.
+	Version       uint8
+	Encapsulation config.Encapsulation
 }
 
 // CallInfo is a session at one instant.
@@ -43,6 +48,13 @@ type CallInfo struct {
 	SendSequence     bool
 	SequenceRequired bool
 	Sequence         sequence.Counters
+
+	// What only version 3 has.
+	Version                        uint8
+	Pseudowire                     l2tp.PseudowireType // PPP too
+	CookieLength, PeerCookieLength int                 // octets
+	Sublayer, PeerSublayer         l2tp.SublayerType   // of what we receive and send
+	LocalStatus, PeerStatus        l2tp.CircuitStatus
 }
 
 // Traffic counts data messages of the userspace plane and the octets of the
@@ -81,7 +93,7 @@ func (t *Tunnel) info() TunnelInfo {
 	i := TunnelInfo{
 		ID: t.id, Name: t.spec.Name, Peer: t.core.Peer(), Path: *t.path, Initiator: t.initiator,
 		State: t.core.State(), Since: t.since, Calls: len(t.calls), KernelPlane: t.kernel != nil,
-		Stats: t.core.Stats(),
+		Stats: t.core.Stats(), Version: t.version, Encapsulation: t.path.encapsulation(),
 	}
 	return i
 }
@@ -91,20 +103,26 @@ func (c *Call) info() CallInfo {
 		ID: c.ID, PeerID: c.PeerID, Tunnel: c.tunnel.id, TunnelName: c.tunnel.spec.Name,
 		LNS: c.LNS, State: c.state, Since: c.since, Params: c.Params,
 	}
+	i.Version = c.tunnel.version
+	if c.tunnel.is3() {
+		p := &c.Params
+		i.Pseudowire, i.LocalStatus, i.PeerStatus = p.Pseudowire, p.LocalStatus, p.PeerStatus
+		i.CookieLength, i.PeerCookieLength = len(p.Local.Cookie), len(p.Peer.Cookie)
+		i.Sublayer, i.PeerSublayer = p.Local.Sublayer, p.Peer.Sublayer
+	}
 	if c.state == CallPending {
 		// Who asks for an incoming call is its LAC, for an outgoing one its LNS.
 		i.LNS = c.placed == (c.Params.Direction == tunnel.Outgoing)
 	}
 	if c.spec != nil {
-		i.Name, i.Profile, i.Kind, i.Session = c.spec.Name, c.spec.Profile, c.spec.Bridge.Kind, c.spec.Session
+		i.Name, i.Profile, i.Kind, i.Session = c.spec.Name, c.spec.Profile, c.spec.kind(), c.spec.Session
 	}
 	if c.bridge != nil {
 		i.Served, i.Kind = true, c.bridge.Kind()
 		i.Bridge, i.Stats = c.bridge.Info(), c.bridge.Stats()
 	}
 	if d := c.data; d != nil {
-		i.Rx = Traffic{d.rx.Frames.Load(), d.rx.Octets.Load()}
-		i.Tx = Traffic{d.tx.Frames.Load(), d.tx.Octets.Load()}
+		i.Rx, i.Tx = traffic(&d.rx), traffic(&d.tx)
 		i.SendSequence = d.sequence.Sender.Active()
 		i.SequenceRequired = d.required
 		i.Sequence = d.sequence.Receiver.Counters()

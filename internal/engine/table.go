@@ -3,26 +3,33 @@ package engine
 import (
 	"sync/atomic"
 	"time"
+
+	"adit/proto/l2tp"
 )
 
 // maxID is the greatest ID that L2TPv2 has on the wire.
 const maxID = 0xffff
 
-// table finds the session of a data frame by its Tunnel ID and Session ID
-// without a lock: readers load, the owning shard stores. Two levels of pages
-// below the tunnel, because both IDs are chosen by us, and none above maxID.
+// table finds the session of a data frame by its IDs without a lock: readers load,
+// the owning shard stores. Of version 2 there are two levels of pages below the
+// tunnel, because both IDs are chosen by us, and none above maxID. Version 3 has a
+// table of control connections and one of all sessions.
 type table struct {
-	tunnels [maxID + 1]atomic.Pointer[tunnelSlot]
+	tunnels     [maxID + 1]atomic.Pointer[tunnelSlot]
+	connections idTable
+	sessions    idTable
 }
 
 // tunnelSlot is what a reader may know of a tunnel: who owns it, from whom its
 // frames may come, and its sessions.
 type tunnelSlot struct {
-	owner *shard
+	owner *shard // nil: of a static session
 	path  atomic.Pointer[Path]
 	pages [256]atomic.Pointer[sessionPage]
 	// lastData is when the last data message came, after Engine.epoch; 0: never.
 	lastData atomic.Int64
+	// id3 is the Control Connection ID, for early3; 0 in version 2.
+	id3 atomic.Uint32
 	// earlyInInbox is how many frames of early are on their way to the owner.
 	earlyInInbox atomic.Int32
 }
@@ -35,6 +42,15 @@ func (t *table) tunnel(id uint32) *tunnelSlot {
 		return nil
 	}
 	return t.tunnels[id].Load()
+}
+
+// connection finds a tunnel by the ID in a control message.
+func (t *table) connection(version uint8, id uint32) *tunnelSlot {
+	if version == l2tp.Version3 {
+		slot, _ := t.connections.find(id)
+		return slot
+	}
+	return t.tunnel(id)
 }
 
 // claim enters slot under id unless the ID is taken, zero or above maxID.

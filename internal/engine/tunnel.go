@@ -28,6 +28,9 @@ type Tunnel struct {
 	path   *Path // in use now
 	kernel *kernelTunnel
 
+	// version is that of the control connection or, before it is established, of the
+	// spec.
+	version   uint8
 	origin    origin
 	initiator bool // we sent the SCCRQ
 	up, down  bool
@@ -38,6 +41,8 @@ type Tunnel struct {
 
 	calls    map[uint32]*Call // by our Session ID
 	placed   map[*Call]bool   // placed, and without a Session ID as yet
+	drawn    []uint32         // Session IDs of version 3 that this Step has reserved
+	reserved map[uint32]bool  // those that are reserved for calls
 	bridges  int              // bridges that have not ended
 	callers  sparing.Lines    // lines about calls of the peer that were never up
 	deadline loop.Deadline[*Tunnel]
@@ -56,6 +61,12 @@ func (t *Tunnel) Name() string { return t.spec.Name }
 
 // Log is the tunnel's log entry, with its fields.
 func (t *Tunnel) Log() *logrus.Entry { return t.log }
+
+// Version is the L2TP version of the control connection. Only for use in a Handler's
+// methods.
+func (t *Tunnel) Version() uint8 { return t.version }
+
+func (t *Tunnel) is3() bool { return t.version == l2tp.Version3 }
 
 // Peer is the peer's address. Only for use in a Handler's methods.
 func (t *Tunnel) Peer() netip.AddrPort { return t.path.Peer }
@@ -81,6 +92,7 @@ func (t *Tunnel) PlaceCall(call tunnel.Call, spec *CallSpec) *Call {
 	if call.CallSerial == 0 {
 		call.CallSerial = t.shard.engine.serial.next()
 	}
+	spec.complete(&call)
 	c := &Call{tunnel: t, spec: spec, Params: call, placed: true, since: time.Now()}
 	c.log = t.log.WithField("session_name", spec.Name)
 	if !t.shard.post(func() { t.place(c) }) {
@@ -107,13 +119,12 @@ func (t *Tunnel) place(c *Call) {
 }
 
 // receive takes a control message that carries the tunnel's ID.
-func (t *Tunnel) receive(h l2tp.Header, payload []byte, path *Path) {
+func (t *Tunnel) receive(ev tunnel.Receive, path *Path) {
 	if !t.admits(path) {
 		t.shard.engine.counters.inc(DropWrongPeer)
 		return
 	}
 	wasUp := t.core.Established()
-	ev := tunnel.Receive{Header: h, Payload: payload}
 	if !wasUp && t.initiator && !path.same(t.path) {
 		t.tryPath(ev, path)
 		return
@@ -182,6 +193,7 @@ func (t *Tunnel) stepPending() {
 		ev := t.pending[0]
 		t.pending = t.pending[1:]
 		t.performAll(t.core.Step(time.Now(), ev))
+		t.settleSessionIDs()
 	}
 	t.pending = nil
 	t.stepping = false
@@ -223,6 +235,10 @@ func (t *Tunnel) perform(action tunnel.Action) {
 		if c := t.calls[a.Session]; c != nil {
 			c.wanErrors(a.Errors)
 		}
+	case tunnel.CircuitStatus:
+		if c := t.calls[a.Session]; c != nil {
+			c.circuitStatus(a.Status)
+		}
 	case tunnel.TunnelDown:
 		t.ended(a.Cause)
 	case tunnel.Gone:
@@ -241,13 +257,19 @@ func (t *Tunnel) established() {
 	t.since = time.Now()
 	t.shard.engine.settled(t)
 	peer := t.core.Peer()
+	if peer.Version != 0 {
+		t.version = peer.Version
+	}
 	t.log = t.log.WithFields(logrus.Fields{"peer_tunnel": peer.TunnelID, "peer": t.path.Peer.String()})
 	if t.spec.RemoteHostName != nil && !t.spec.RemoteHostName(peer.HostName) {
 		t.step(tunnel.Stop{Cause: tunnel.Cause{Result: l2tp.ResultCode{
 			Result: l2tp.StopCCNNotAuthorized, Message: "host name " + peer.HostName + " is not the one configured"}}})
 		return
 	}
-	t.log.WithFields(logrus.Fields{"host_name": peer.HostName, "vendor": peer.VendorName}).Info("tunnel is up")
+	t.log.WithFields(logrus.Fields{
+		"host_name": peer.HostName, "vendor": peer.VendorName, "version": t.version,
+		"encapsulation": t.path.encapsulation().String(),
+	}).Info("tunnel is up")
 	if t.spec.KernelPlane {
 		if _, err := t.kernelTunnel(); err != nil && !errors.Is(err, errPathTaken) {
 			t.log.WithError(err).Error("kernel data plane: no tunnel socket")
