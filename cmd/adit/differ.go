@@ -41,6 +41,10 @@ func differing(a, b *config.Config) []string {
 	part("lns.peers", owned(a.LNS.Peers), owned(b.LNS.Peers))
 	part("lns.outgoing", a.LNS.Outgoing, b.LNS.Outgoing)
 	part("lac.tunnels", a.LAC.Tunnels, b.LAC.Tunnels)
+	part("pseudowires", owned(a.Pseudowires), owned(b.Pseudowires))
+	part("l2tpv3.router_id", a.L2TPv3.RouterID, b.L2TPv3.RouterID)
+	part("l2tpv3.listen_ip", a.L2TPv3.ListenIP, b.L2TPv3.ListenIP)
+	part("l2tpv3.static", a.L2TPv3.Static, b.L2TPv3.Static)
 	return all
 }
 
@@ -94,6 +98,7 @@ func owned[T any](list []*T) []T {
 var elsewhere = []reflect.Type{
 	reflect.TypeFor[config.Pool](), reflect.TypeFor[config.Profile](), reflect.TypeFor[config.DHCP](),
 	reflect.TypeFor[config.RADIUSServer](), reflect.TypeFor[config.RADIUSGroup](), reflect.TypeFor[config.Peer](),
+	reflect.TypeFor[config.Pseudowire](),
 }
 
 // same compares two values of one type.

@@ -66,6 +66,24 @@ remote = "192.0.2.1"
 secret = "tunnel-secret"
 [[lac.tunnels.sessions]]
 name = "s"
+[[pseudowires]]
+name = "one"
+type = "hdlc"
+switch = "other"
+[[pseudowires]]
+name = "other"
+type = "hdlc"
+[[l2tpv3.static]]
+name = "branch"
+local = "192.0.2.1:5000"
+remote = "192.0.2.2:5000"
+tunnel_id = 1
+peer_tunnel_id = 2
+[[l2tpv3.static.sessions]]
+session_id = 3
+peer_session_id = 4
+cookie = "5ec4e700"
+pseudowire = "one"
 `
 
 // TestDiffering: each part is named that differs, and none that only names it.
@@ -76,7 +94,7 @@ func TestDiffering(t *testing.T) {
 		want      string
 	}{
 		{"", "", ""},
-		{`host_name = "lns"`, `host_name = "lns2"`, "host_name lac.tunnels"}, // a tunnel's own name by default
+		{`host_name = "lns"`, `host_name = "lns2"`, "host_name lac.tunnels l2tpv3.router_id"}, // both are of it by default
 		{`vendor_name = "v"`, `vendor_name = "w"`, "vendor_name"},
 		{`host_name = "lns"`, "host_name = \"lns\"\nstate_dir = \"/var/other\"", "state_dir"},
 		{`level = "info"`, `level = "debug"`, "log.level"},
@@ -106,6 +124,11 @@ func TestDiffering(t *testing.T) {
 		{`called_number = "030"`, `called_number = "031"`, "lns.outgoing"},
 		{"tunnel-secret", "tunnel-other", "lac.tunnels"},
 		{`name = "s"`, `name = "t"`, "lac.tunnels"},
+		{"[[pseudowires]]\nname = \"other\"", "[[pseudowires]]\nsequencing = \"all\"\nname = \"other\"", "pseudowires"},
+		{"peer_session_id = 4", "peer_session_id = 5", "l2tpv3.static"},
+		{"5ec4e700", "5ec4e701", "l2tpv3.static"},
+		{"[limits]", "[l2tpv3]\nrouter_id = 1\n[limits]", "l2tpv3.router_id"},
+		{"[limits]", "[l2tpv3]\nlisten_ip = [\"::\"]\n[limits]", "l2tpv3.listen_ip"},
 	} {
 		text := strings.Replace(differBase, test.old, test.with, 1)
 		if test.old != "" && text == differBase {

@@ -154,8 +154,9 @@ func isATM(t l2tp.PseudowireType) bool {
 	switch t {
 	case l2tp.PseudowireATMAAL5, l2tp.PseudowireATMCellPort, l2tp.PseudowireATMCellVCC, l2tp.PseudowireATMCellVPC:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // defaultSublayer is the one that can be numbered, which is also the default of the
