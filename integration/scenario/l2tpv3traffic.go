@@ -71,46 +71,38 @@ func NoPing(ns *NS, dst netip.Addr) error {
 }
 
 // Ethernet checks a link: small packets and full-size ones that may not be
-// fragmented, of both families, both ways; and TCP both ways, with so many octets
-// compared by SHA-256. limit is how long the link may take to come up.
+// fragmented, of both families, which come back as they went; and TCP both ways, with so
+// many octets compared by SHA-256. limit is how long the link may take to come up.
 func Ethernet(a, b EthernetEnd, limit time.Duration, octets int64) error {
-	if err := AwaitPing(a.NS, b.IPv4, limit); err != nil {
-		return err
-	}
-	for _, way := range []struct{ from, to EthernetEnd }{{a, b}, {b, a}} {
-		if err := echoes(way.from.NS, way.to.IPv4, limit); err != nil {
+	for _, to := range []netip.Addr{b.IPv4, b.IPv6} {
+		if !to.IsValid() {
+			continue
+		}
+		if err := echoes(a.NS, to, limit); err != nil {
 			return err
 		}
-		if way.to.IPv6.IsValid() {
-			if err := echoes(way.from.NS, way.to.IPv6, limit); err != nil {
-				return err
-			}
-		}
-		if octets > 0 {
-			if _, err := transfer(way.from.NS, way.to.NS, way.to.IPv4, octets); err != nil {
-				return fmt.Errorf("TCP from %s to %s: %w", way.from.NS.Name, way.to.IPv4, err)
-			}
+	}
+	if octets == 0 {
+		return nil
+	}
+	for _, way := range []struct{ from, to EthernetEnd }{{a, b}, {b, a}} {
+		if _, err := transfer(way.from.NS, way.to.NS, way.to.IPv4, octets); err != nil {
+			return fmt.Errorf("TCP from %s to %s: %w", way.from.NS.Name, way.to.IPv4, err)
 		}
 	}
 	return nil
 }
 
-// echoes sends three small and three full-size requests; the first may have to
-// wait for the neighbour to be found.
+// echoes sends a small request, again until it is answered, and three full-size ones.
 func echoes(from *NS, to netip.Addr, limit time.Duration) error {
 	if err := AwaitPing(from, to, limit); err != nil {
 		return err
 	}
-	for _, size := range []int{84, FrameLimit} {
-		got, err := from.PingDF(to, size, 3)
-		if err != nil {
-			return err
-		}
-		if got != 3 {
-			return fmt.Errorf("from %s to %s: %d answers to 3 requests of %d octets", from.Name, to, got, size)
-		}
+	got, err := from.PingDF(to, FrameLimit, 3)
+	if err == nil && got != 3 {
+		err = fmt.Errorf("from %s to %s: %d answers to 3 requests of %d octets", from.Name, to, got, FrameLimit)
 	}
-	return nil
+	return err
 }
 
 // VLAN puts an 802.1Q device on top of each end, checks full-size frames between
