@@ -1,6 +1,8 @@
 // Package reliable is the reliable transport of L2TP control messages, RFC 2661
-// section 5.8 and appendix A: sequence numbers, acknowledgements, ordering,
-// retransmission, the sliding window and slow start.
+// section 5.8 and appendix A, and RFC 3931 section 4.2: sequence numbers,
+// acknowledgements, ordering, retransmission, the sliding window and slow start.
+// The two versions have the same rules; what differs are the header and, with
+// Control Message Authentication, how an acknowledgement on its own looks.
 //
 // A Channel is one end of it. It does no input or output and has no clock: it
 // is told the time and given what arrived, and hands out what is to be sent.
@@ -55,7 +57,7 @@ type Channel struct {
 
 	lastReceived time.Time
 	stats        Stats
-	zlb          [headerLen]byte
+	ack          []byte // scratch of sendAck
 }
 
 // Stats counts what a Channel has done. The last four are its state.
@@ -68,7 +70,7 @@ type Stats struct {
 	BeyondWindow  uint64 // dropped: Ns beyond our receive window
 	NeverSent     uint64 // dropped: Nr beyond what we sent
 	NoRoom        uint64 // dropped: early, and no room to keep it
-	SentZLB       uint64
+	SentZLB       uint64 // Explicit Acknowledgements of version 3 count as ZLBs
 	ReceivedZLB   uint64
 
 	InFlight   int // messages sent and not acknowledged
@@ -108,6 +110,14 @@ func (c *Channel) SetPeer(tunnelID uint32, window uint16) {
 	}
 	c.peerWindow = int(min(window, maxWindow))
 	c.window.setWindow(c.peerWindow)
+}
+
+// SetVersion changes the version of the headers, seal and ack, which are those of
+// Config, from the next packet on. It is for the end that sent an SCCRQ which both
+// versions understand, once the answer has told which it is: RFC 3931 section
+// 4.7.3.
+func (c *Channel) SetVersion(version uint8, seal func(packet []byte), ack []byte) {
+	c.cfg.Version, c.cfg.Seal, c.cfg.Ack = version, seal, ack
 }
 
 // ReceiveWindow is the Receive Window Size to advertise to the peer.

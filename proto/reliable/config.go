@@ -1,10 +1,26 @@
 package reliable
 
-import "time"
+import (
+	"time"
+
+	"adit/proto/l2tp"
+)
 
 // Config is what a Channel can be told. A zero or negative field has its
 // default; AckDelay's default is 0.
 type Config struct {
+	// Version is the L2TP version of the headers: 2, which 0 stands for, or 3.
+	Version uint8
+
+	// Seal, if set, completes each packet before it leaves, which is where the
+	// Message Digests of version 3 come from. It is called at each transmission,
+	// as a message that is sent again has another Nr, and so another digest.
+	Seal func(packet []byte)
+
+	// Ack is the payload of an Explicit Acknowledgement, RFC 3931 section 6.15,
+	// which is sent in place of a ZLB; version 3 only. Empty: ZLBs are sent.
+	Ack []byte
+
 	// ReceiveWindow is the Receive Window Size this end advertises in SCCRQ or
 	// SCCRP, in messages, 1 to 32767: how far ahead of the next expected
 	// message a received one may be. Default 64. Messages are delivered as
@@ -21,9 +37,10 @@ type Config struct {
 	RetransmitCap time.Duration
 
 	// MaxRetransmits is how many retransmissions without an acknowledgement
-	// are made before the peer is given up. Default 5, the RFC's: with the
-	// other defaults the peer is given up after 31 s, which is the RFC's full
-	// retransmission cycle.
+	// are made before the peer is given up. Default 5 in version 2, as RFC 2661
+	// section 5.8 has it: with the other defaults the peer is given up after
+	// 31 s, which is the RFC's full retransmission cycle. Default 10 in version 3,
+	// as RFC 3931 section 4.2 has it: 71 s.
 	MaxRetransmits int
 
 	// AckDelay is how long an acknowledgement waits for a message to ride on
@@ -44,6 +61,7 @@ const (
 	DefaultRetransmitInitial = time.Second
 	DefaultRetransmitCap     = 8 * time.Second
 	DefaultMaxRetransmits    = 5
+	DefaultMaxRetransmits3   = 10 // of version 3
 	DefaultMaxQueue          = 1024
 )
 
@@ -65,8 +83,14 @@ func (cfg Config) withDefaults() Config {
 		cfg.RetransmitCap = DefaultRetransmitCap
 	}
 	cfg.RetransmitCap = max(cfg.RetransmitCap, cfg.RetransmitInitial)
+	if cfg.Version == 0 {
+		cfg.Version = l2tp.Version
+	}
 	if cfg.MaxRetransmits <= 0 {
 		cfg.MaxRetransmits = DefaultMaxRetransmits
+		if cfg.Version == l2tp.Version3 {
+			cfg.MaxRetransmits = DefaultMaxRetransmits3
+		}
 	}
 	cfg.AckDelay = max(cfg.AckDelay, 0)
 	if cfg.MaxQueue <= 0 {

@@ -26,10 +26,11 @@ const maxEarly = 128 << 10
 const ackEvery = 2
 
 // Receive takes a control message: its header and what follows it, which is
-// copied if it is kept. An empty payload is a ZLB. It returns nil if the message
-// is new, or was a ZLB; a DropReason if not; ErrClosed for a new message after
-// CloseReceive; ErrUnreachable after the peer was given up. None of them is
-// fatal, and what has to be acknowledged will be with the next Transmit.
+// copied if it is kept. An empty payload is a ZLB, and so, in version 3, is one
+// that holds an Explicit Acknowledgement. It returns nil if the message is new, or
+// was a ZLB; a DropReason if not; ErrClosed for a new message after CloseReceive;
+// ErrUnreachable after the peer was given up. None of them is fatal, and what has
+// to be acknowledged will be with the next Transmit.
 func (c *Channel) Receive(now time.Time, h l2tp.Header, payload []byte) error {
 	c.at(now)
 	if c.err != nil {
@@ -38,7 +39,8 @@ func (c *Channel) Receive(now time.Time, h l2tp.Header, payload []byte) error {
 	if !h.Control || !h.HasSequence {
 		return DropNotControl
 	}
-	if len(payload) == 0 {
+	ack := c.isAck(payload)
+	if ack {
 		c.stats.ReceivedZLB++
 	} else {
 		c.stats.Received++
@@ -48,13 +50,26 @@ func (c *Channel) Receive(now time.Time, h l2tp.Header, payload []byte) error {
 		return DropNeverSent
 	}
 	c.lastReceived = c.now
-	if len(payload) == 0 {
+	if ack {
 		// RFC 2661 section 5.8: "While the Nr in a received ZLB is used to
 		// flush messages from the local retransmit queue (see below), Nr of
 		// the next message sent is not be updated by the Ns of the ZLB."
 		return nil
 	}
 	return c.receiveMessage(h, payload)
+}
+
+// isAck says whether a message does nothing but acknowledge.
+//
+// RFC 3931 section 6.15: "A message received without any AVPs (including the
+// Message Type AVP), is referred to as a Zero Length Body (ZLB) message, and
+// serves the same function as the Explicit Acknowledgement."
+func (c *Channel) isAck(payload []byte) bool {
+	if len(payload) == 0 || c.cfg.Version != l2tp.Version3 {
+		return len(payload) == 0
+	}
+	m, ok := l2tp.PeekMessageType(payload)
+	return ok && m == l2tp.TypeACK
 }
 
 // receiveNr flushes what the peer acknowledges. It returns false if that was

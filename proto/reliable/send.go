@@ -56,7 +56,7 @@ func (c *Channel) Transmit(now time.Time, send func(packet []byte)) {
 	}
 	c.transmitNew(send)
 	if c.ackPending && !c.ackDue.After(c.now) {
-		c.sendZLB(send)
+		c.sendAck(send)
 	}
 }
 
@@ -132,19 +132,30 @@ func (c *Channel) emit(m *outgoing, ns uint16, send func(packet []byte)) {
 	c.header(m.session, ns, len(m.packet)).Append(m.packet[:0])
 	c.stats.Sent++
 	c.acknowledged()
+	c.seal(m.packet)
 	send(m.packet)
 }
 
-// sendZLB sends an acknowledgement on its own.
+// sendAck sends an acknowledgement on its own.
 //
 // RFC 2661 section 5.8: "All control messages take up one slot in the control
 // message sequence number space, except the ZLB acknowledgement. Thus, Ns is
-// not incremented after a ZLB message is sent."
-func (c *Channel) sendZLB(send func(packet []byte)) {
-	c.header(0, c.una+uint16(c.sent), headerLen).Append(c.zlb[:0])
+// not incremented after a ZLB message is sent." RFC 3931 section 4.2 says the same
+// of the ACK message, and section 6.15: "ZLB messages are only permitted when
+// Control Message Authentication defined in Section 4.3 is not enabled."
+func (c *Channel) sendAck(send func(packet []byte)) {
+	h := c.header(0, c.una+uint16(c.sent), headerLen+len(c.cfg.Ack))
+	c.ack = append(h.Append(c.ack[:0]), c.cfg.Ack...)
 	c.stats.SentZLB++
 	c.acknowledged()
-	send(c.zlb[:])
+	c.seal(c.ack)
+	send(c.ack)
+}
+
+func (c *Channel) seal(packet []byte) {
+	if c.cfg.Seal != nil {
+		c.cfg.Seal(packet)
+	}
 }
 
 func (c *Channel) header(session uint32, ns uint16, length int) l2tp.Header {
@@ -152,7 +163,7 @@ func (c *Channel) header(session uint32, ns uint16, length int) l2tp.Header {
 		Control:     true,
 		HasLength:   true,
 		HasSequence: true,
-		Version:     2,
+		Version:     c.cfg.Version,
 		Length:      uint16(length),
 		TunnelID:    c.peerTunnel,
 		SessionID:   session,

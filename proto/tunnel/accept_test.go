@@ -24,7 +24,7 @@ func TestRefuse(t *testing.T) {
 	if err != nil || h.TunnelID != 10 || h.SessionID != 0 || h.Ns != 0 || h.Nr != 1 {
 		t.Fatalf("header %+v, %v", h, err)
 	}
-	p.step(Receive{h, payload})
+	p.step(Receive{Header: h, Payload: payload})
 	down := find[TunnelDown](p)
 	if !down.Cause.Remote || down.Cause.Result != result {
 		t.Errorf("cause %+v", down.Cause)

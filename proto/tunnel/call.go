@@ -15,6 +15,9 @@ func cloneCall(c Call) Call {
 		c.PhysicalChannelID = &id
 	}
 	c.PrivateGroupID = bytes.Clone(c.PrivateGroupID)
+	c.RemoteEndID = bytes.Clone(c.RemoteEndID)
+	c.Local.Cookie = bytes.Clone(c.Local.Cookie)
+	c.Peer.Cookie = bytes.Clone(c.Peer.Cookie)
 	c.Access = l2tp.CloneAccess(c.Access)
 	if c.ProxyLCP != nil {
 		c.ProxyLCP = &l2tp.ProxyLCP{
@@ -34,7 +37,7 @@ func cloneCall(c Call) Call {
 
 // callOfICRQ is the call that an ICRQ asks for.
 func callOfICRQ(m *l2tp.ICRQ) Call {
-	return Call{
+	c := Call{
 		Direction:         Incoming,
 		CallSerial:        m.CallSerialNumber,
 		BearerType:        m.BearerType,
@@ -43,7 +46,13 @@ func callOfICRQ(m *l2tp.ICRQ) Call {
 		CalledNumber:      m.CalledNumber,
 		SubAddress:        m.SubAddress,
 		Access:            m.AccessLine,
+		Pseudowire:        m.PseudowireType,
+		RemoteEndID:       m.RemoteEndID,
+		ApplicationID:     m.ApplicationID,
 	}
+	w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
+	c.fromPeer(w, m.CircuitStatus, m.TxConnectSpeed, m.RxConnectSpeed)
+	return c
 }
 
 func icrqOf(id uint32, c *Call) *l2tp.ICRQ {
@@ -61,8 +70,7 @@ func icrqOf(id uint32, c *Call) *l2tp.ICRQ {
 
 // addICCN adds what an ICCN says.
 func (c *Call) addICCN(m *l2tp.ICCN) {
-	c.TxConnectSpeed = speed32(m.TxConnectSpeed)
-	c.RxConnectSpeed = speed32(m.RxConnectSpeed)
+	c.addSpeeds(m.TxConnectSpeed, m.RxConnectSpeed)
 	c.FramingType = m.FramingType
 	c.SequencingRequired = m.SequencingRequired
 	c.PrivateGroupID = m.PrivateGroupID
@@ -84,16 +92,22 @@ func iccnOf(c *Call) *l2tp.ICCN {
 
 // callOfOCRQ is the call that an OCRQ asks for.
 func callOfOCRQ(m *l2tp.OCRQ) Call {
-	return Call{
-		Direction:    Outgoing,
-		CallSerial:   m.CallSerialNumber,
-		MinimumBPS:   m.MinimumBPS,
-		MaximumBPS:   m.MaximumBPS,
-		BearerType:   m.BearerType,
-		FramingType:  m.FramingType,
-		CalledNumber: m.CalledNumber,
-		SubAddress:   m.SubAddress,
+	c := Call{
+		Direction:     Outgoing,
+		CallSerial:    m.CallSerialNumber,
+		MinimumBPS:    m.MinimumBPS,
+		MaximumBPS:    m.MaximumBPS,
+		BearerType:    m.BearerType,
+		FramingType:   m.FramingType,
+		CalledNumber:  m.CalledNumber,
+		SubAddress:    m.SubAddress,
+		Pseudowire:    m.PseudowireType,
+		RemoteEndID:   m.RemoteEndID,
+		ApplicationID: m.ApplicationID,
 	}
+	w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
+	c.fromPeer(w, m.CircuitStatus, m.TxConnectSpeed, m.RxConnectSpeed)
+	return c
 }
 
 func ocrqOf(id uint32, c *Call) *l2tp.OCRQ {
@@ -111,8 +125,7 @@ func ocrqOf(id uint32, c *Call) *l2tp.OCRQ {
 
 // addOCCN adds what an OCCN says.
 func (c *Call) addOCCN(m *l2tp.OCCN) {
-	c.TxConnectSpeed = speed32(m.TxConnectSpeed)
-	c.RxConnectSpeed = speed32(m.RxConnectSpeed)
+	c.addSpeeds(m.TxConnectSpeed, m.RxConnectSpeed)
 	c.FramingType = m.FramingType
 	c.SequencingRequired = m.SequencingRequired
 }
@@ -151,6 +164,14 @@ func oneFraming(f l2tp.FramingType) l2tp.FramingType {
 		return l2tp.FramingAsync
 	}
 	return f
+}
+
+// addSpeeds takes the connect speeds of an ICCN or OCCN. In version 3 the request may
+// have had them, and the connect message need not.
+func (c *Call) addSpeeds(tx, rx uint64) {
+	if tx != 0 || rx != 0 {
+		c.TxConnectSpeed, c.RxConnectSpeed = speed32(tx), speed32(rx)
+	}
 }
 
 // speed32 is a speed as a Call has it: of what does not fit, the highest.

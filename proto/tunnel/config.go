@@ -28,8 +28,8 @@ const (
 // is allowed to do. It is not changed, and must not be changed by the owner
 // after it was handed to Dial or Accept.
 type Config struct {
-	// LocalID is our Assigned Tunnel ID: 1 to 65535, unique among the tunnels
-	// of this end.
+	// LocalID is our Assigned Tunnel ID: 1 to 65535, in version 3 without Fallback
+	// any but 0; unique among the tunnels of this end.
 	LocalID uint32
 
 	// Version is the L2TP version of the control connection: l2tp.Version, which 0
@@ -57,7 +57,8 @@ type Config struct {
 	// Secret is shared with the peer for authentication and for hiding AVPs.
 	// Nil means that there is none.
 	Secret []byte
-	// Challenge demands that the peer proves that it knows Secret.
+	// Challenge demands that the peer proves that it knows Secret. In version 3 any
+	// Secret does: the two ends authenticate each message, or neither.
 	Challenge bool
 	// HideAVPs hides the values of the AVPs that RFC 2661 allows to hide, in
 	// every message but SCCRQ and StopCCN, which a peer must be able to read
@@ -85,7 +86,8 @@ type Config struct {
 	// the field above. A MaxQueue of 0 is set by MaxSessions.
 	Reliable reliable.Config
 
-	// MaxSessions bounds the calls of this tunnel in any state; 0: 65535.
+	// MaxSessions bounds the calls of this tunnel in any state; 0: 65535, which is
+	// the most there can be.
 	MaxSessions int
 	// AllowIncoming lets the peer send ICRQ: it is a LAC and we are its LNS.
 	AllowIncoming bool
@@ -98,13 +100,17 @@ type Config struct {
 	// come from; crypto/rand outside tests. A read that fails ends the tunnel.
 	Rand io.Reader
 	// NewSessionID, if set, proposes local Session IDs in place of the built-in
-	// choice. A proposal that is 0, above 65535 or in use counts as
-	// "none is free".
+	// choice. A proposal that is 0, in use or, in version 2, above 65535 counts
+	// as "none is free".
 	NewSessionID func() uint32
 }
 
 // withDefaults returns the configuration with every default filled in.
 func (c Config) withDefaults() Config {
+	if c.Version == 0 {
+		c.Version = l2tp.Version
+	}
+	c.Reliable.Version = c.Version
 	if c.ReceiveWindow != 0 {
 		c.Reliable.ReceiveWindow = c.ReceiveWindow
 	}

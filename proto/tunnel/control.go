@@ -31,9 +31,11 @@ func (t *Tunnel) random(n int) ([]byte, error) {
 
 // sendSCCRQ opens the tunnel from our side.
 func (t *Tunnel) sendSCCRQ(now time.Time) {
-	if result, err := t.prepareChallenge(); err != nil {
-		t.abandon(now, result, err)
-		return
+	if t.version == l2tp.Version {
+		if result, err := t.prepareChallenge(); err != nil {
+			t.abandon(now, result, err)
+			return
+		}
 	}
 	m := &l2tp.SCCRQ{
 		HostName:            t.cfg.HostName,
@@ -55,32 +57,39 @@ func (t *Tunnel) sendSCCRQ(now time.Time) {
 		value := binary.BigEndian.Uint64(tie)
 		m.TieBreaker = &value
 	}
+	if err := t.offer(m); err != nil {
+		t.abandon(now, generalResult(l2tp.ErrorInsufficientResources, err.Error()), err)
+		return
+	}
 	if err := t.send(now, 0, m); err != nil {
 		t.abandon(now, generalResult(l2tp.ErrorValue, err.Error()), err)
 	}
 }
 
-// recvFirstSCCRQ answers the SCCRQ that this tunnel was made from.
-func (t *Tunnel) recvFirstSCCRQ(now time.Time, m *l2tp.SCCRQ) {
+// recvFirstSCCRQ answers the SCCRQ that this tunnel was made from; got is the
+// version of its header.
+func (t *Tunnel) recvFirstSCCRQ(now time.Time, got uint8, m *l2tp.SCCRQ) {
+	if result, refused := versionRefusal(t.version, got, m); refused {
+		t.setVersion(got)
+		t.ch.SetPeer(m.AssignedTunnelID, 0)
+		t.turnDown(now, result, ErrWrongVersion)
+		return
+	}
 	t.peer = PeerInfo{
 		HostName:         m.HostName,
 		VendorName:       m.VendorName,
 		FirmwareRevision: m.FirmwareRevision,
-		TunnelID:         m.AssignedTunnelID,
+		TunnelID:         sccrqID(m, t.version),
 		ReceiveWindow:    m.ReceiveWindowSize,
 		Framing:          m.FramingCapabilities,
 		Bearer:           m.BearerCapabilities,
+		Version:          t.version,
 	}
-	t.ch.SetPeer(m.AssignedTunnelID, m.ReceiveWindowSize)
-	response, result, err := t.respond(l2tp.TypeSCCRP, m.Challenge)
-	if err == nil {
-		result, err = t.prepareChallenge()
+	if t.version == l2tp.Version3 {
+		t.peer.RouterID, t.peer.Pseudowires = m.RouterID, m.Pseudowires
 	}
-	if err != nil {
-		t.turnDown(now, result, err)
-		return
-	}
-	err = t.send(now, 0, &l2tp.SCCRP{
+	t.ch.SetPeer(t.peer.TunnelID, m.ReceiveWindowSize)
+	reply := &l2tp.SCCRP{
 		FramingCapabilities: t.cfg.Framing,
 		HostName:            t.cfg.HostName,
 		AssignedTunnelID:    t.cfg.LocalID,
@@ -88,12 +97,35 @@ func (t *Tunnel) recvFirstSCCRQ(now time.Time, m *l2tp.SCCRQ) {
 		FirmwareRevision:    t.cfg.FirmwareRevision,
 		VendorName:          t.cfg.VendorName,
 		ReceiveWindowSize:   t.ch.ReceiveWindow(),
-		Challenge:           t.challenge,
-		ChallengeResponse:   response,
-	})
-	if err != nil {
+	}
+	if result, err := t.authenticate(m, reply); err != nil {
+		t.turnDown(now, result, err)
+		return
+	}
+	if err := t.send(now, 0, reply); err != nil {
 		t.turnDown(now, generalResult(l2tp.ErrorInsufficientResources, err.Error()), err)
 	}
+}
+
+// authenticate puts into our SCCRP what the authentication of the tunnel's version
+// needs.
+func (t *Tunnel) authenticate(m *l2tp.SCCRQ, reply *l2tp.SCCRP) (result l2tp.ResultCode, err error) {
+	if t.version == l2tp.Version3 {
+		reply.RouterID, reply.Pseudowires = t.cfg.RouterID, t.cfg.Pseudowires
+		if result, err = t.nonceMissing(m.Type(), m.Nonce); err != nil {
+			return result, err
+		}
+		if reply.Nonce, err = t.newNonce(); err != nil {
+			return generalResult(l2tp.ErrorInsufficientResources, err.Error()), err
+		}
+		return l2tp.ResultCode{}, nil
+	}
+	reply.ChallengeResponse, result, err = t.respond(l2tp.TypeSCCRP, m.Challenge)
+	if err == nil {
+		result, err = t.prepareChallenge()
+	}
+	reply.Challenge = t.challenge
+	return result, err
 }
 
 // controlMessage handles a message about the tunnel as a whole. The rows are
@@ -143,8 +175,13 @@ func (t *Tunnel) recvSCCRP(now time.Time, m *l2tp.SCCRP) {
 		ReceiveWindow:    m.ReceiveWindowSize,
 		Framing:          m.FramingCapabilities,
 		Bearer:           m.BearerCapabilities,
+		Version:          t.version,
 	}
 	t.ch.SetPeer(m.AssignedTunnelID, m.ReceiveWindowSize)
+	if t.version == l2tp.Version3 {
+		t.recvSCCRP3(now, m)
+		return
+	}
 	if !t.checkResponse(now, l2tp.TypeSCCRP, m.ChallengeResponse) {
 		return
 	}
@@ -154,6 +191,19 @@ func (t *Tunnel) recvSCCRP(now time.Time, m *l2tp.SCCRP) {
 		return
 	}
 	if t.mustSend(now, 0, &l2tp.SCCCN{ChallengeResponse: response}) {
+		t.up(now)
+	}
+}
+
+// recvSCCRP3 is the rest of it in version 3. That the SCCCN has a right digest is what
+// "acceptable" means there, and that was looked at before.
+func (t *Tunnel) recvSCCRP3(now time.Time, m *l2tp.SCCRP) {
+	t.peer.RouterID, t.peer.Pseudowires = m.RouterID, m.Pseudowires
+	if result, err := t.nonceMissing(m.Type(), m.Nonce); err != nil {
+		t.fail(now, result, err)
+		return
+	}
+	if t.mustSend(now, 0, &l2tp.SCCCN{}) {
 		t.up(now)
 	}
 }
@@ -178,7 +228,14 @@ func (t *Tunnel) up(now time.Time) {
 // recvStopCCN: "Receive StopCCN | Clean up | idle" in every state.
 func (t *Tunnel) recvStopCCN(now time.Time, m *l2tp.StopCCN) {
 	t.learnTunnelID(m.AssignedTunnelID)
-	t.die(now, Cause{Result: m.ResultCode, Remote: true})
+	cause := Cause{Result: m.ResultCode, Remote: true}
+	if t.version == l2tp.Version3 && t.state == WaitCtlReply && t.tie != nil &&
+		m.ResultCode.Result == l2tp.StopCCNAlreadyExists {
+		// RFC 3931 section 5.4.3: "A StopCCN SHOULD be sent by the winner as an
+		// explicit rejection for the losing SCCRQ."
+		cause.Err = ErrTieLost
+	}
+	t.die(now, cause)
 }
 
 // generalResult is Result Code 2 with an Error Code, of StopCCN and CDN alike.

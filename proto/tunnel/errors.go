@@ -12,6 +12,21 @@ var (
 	ErrCallTimeout = errors.New("the call was not established in time")
 	// ErrAuthentication: tunnel authentication failed or was not possible.
 	ErrAuthentication = errors.New("tunnel authentication failed")
+	// ErrDigest: a Message Digest is missing or wrong; the message was dropped.
+	ErrDigest = errors.New("message digest missing or wrong")
+	// ErrWrongVersion: the message or event belongs to another version of L2TP
+	// than the tunnel has.
+	ErrWrongVersion = errors.New("message or event of another L2TP version")
+	// ErrPseudowire: one end does not have that pseudowire type.
+	ErrPseudowire = errors.New("pseudowire type not available")
+	// ErrSublayer: sequence numbers are wanted without a sublayer to carry them, or
+	// the sublayer is unknown.
+	ErrSublayer = errors.New("unusable sublayer")
+	// ErrCookie: a cookie is not 0, 4 or 8 octets long.
+	ErrCookie = errors.New("unusable cookie")
+	// ErrSessionTie: both ends asked for a session for one circuit, and the peer's
+	// won the tie breaker, or none did. If none did, it may be placed again.
+	ErrSessionTie = errors.New("the session lost the tie breaker")
 	// ErrTieLost: another tunnel to the same peer won the tie breaker. Calls
 	// that ended for it may be placed again, on the other tunnel.
 	ErrTieLost = errors.New("another tunnel to this peer won the tie breaker")

@@ -17,6 +17,10 @@ type (
 	Receive struct {
 		Header  l2tp.Header
 		Payload []byte
+		// Packet is the whole message from its control header on, which is what
+		// the Message Digest of version 3 is calculated over; in version 2 it may
+		// be nil. It is not kept either.
+		Packet []byte
 	}
 
 	// Tick says that Deadline has passed. An early Tick does nothing.
@@ -60,7 +64,7 @@ type (
 		Cause   Cause
 	}
 
-	// SetLinkInfo is the LNS telling the LAC the negotiated ACCMs (SLI).
+	// SetLinkInfo is the LNS telling the LAC the negotiated ACCMs (SLI); version 2.
 	SetLinkInfo struct {
 		Session            uint32
 		SendACCM, RecvACCM uint32
@@ -72,7 +76,8 @@ type (
 		Errors  l2tp.CallErrors
 	}
 
-	// SetCircuitStatus tells the peer the state of our circuit (SLI); version 3.
+	// SetCircuitStatus tells the peer the state of our circuit; version 3. Of a
+	// call that is not up it goes with the next message, otherwise by an SLI.
 	SetCircuitStatus struct {
 		Session uint32
 		Status  l2tp.CircuitStatus
@@ -136,13 +141,14 @@ type Call struct {
 	PrivateGroupID    []byte
 
 	// What only version 3 has.
-	Pseudowire    l2tp.PseudowireType // of the session
+	Pseudowire    l2tp.PseudowireType // of the session; 0 in a call to be placed: PPP
 	RemoteEndID   []byte              // which circuit is meant
 	ApplicationID uint16              // RFC 3931 extensions; 0: not sent
 	// Local is what we want in the data messages that we receive, Peer what the peer
 	// wants in those that it receives.
 	Local, Peer Wire
-	// LocalStatus and PeerStatus are the Circuit Status of both ends.
+	// LocalStatus and PeerStatus are the Circuit Status of both ends. A session of
+	// PPP has no circuit besides itself: its LocalStatus is active if it is left 0.
 	LocalStatus, PeerStatus l2tp.CircuitStatus
 
 	// Access is what the LAC of an incoming call tells of the access line, RFC
@@ -298,7 +304,7 @@ type Stats struct {
 	LastReceived   time.Time
 	EstablishedAt  time.Time
 
-	AuthFailures   uint64 // challenge responses missing or wrong
+	AuthFailures   uint64 // challenge responses or Message Digests missing or wrong
 	SessionsOpened uint64 // calls that reached the established state
 	Refused        uint64 // calls of the peer refused without asking the owner
 }

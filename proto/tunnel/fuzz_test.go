@@ -71,13 +71,13 @@ func (f *fuzzer) event(p *peer) Event {
 		return Lose{}
 	case 11: // octets as they are
 		payload := f.bytes(int(f.byte()))
-		return Receive{p.header(session, payload), payload}
+		return Receive{Header: p.header(session, payload), Payload: payload}
 	case 12: // any header
 		h := l2tp.Header{
 			Control: f.byte() > 10, HasSequence: true, HasLength: true, Version: 2,
 			TunnelID: uint32(f.byte()), SessionID: session, Ns: uint16(f.byte()), Nr: uint16(f.byte()),
 		}
-		return Receive{h, f.bytes(int(f.byte()))}
+		return Receive{Header: h, Payload: f.bytes(int(f.byte()))}
 	default:
 		m := message(allTypes[int(f.byte())%len(allTypes)])
 		if f.byte()&3 == 0 {
@@ -98,7 +98,7 @@ func (f *fuzzer) event(p *peer) Event {
 			m.AssignedSessionID = uint32(f.byte())
 		}
 		h, payload := p.encode(session, m)
-		return Receive{h, payload}
+		return Receive{Header: h, Payload: payload}
 	}
 }
 

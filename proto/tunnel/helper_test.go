@@ -26,6 +26,31 @@ func (c *counter) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// testConfig3 is testConfig of version 3, without authentication.
+func testConfig3() Config {
+	c := testConfig()
+	c.Version, c.LocalID, c.RouterID = l2tp.Version3, 0x1000000a, 0x0a000001
+	c.Pseudowires = []l2tp.PseudowireType{l2tp.PseudowireEthernet, l2tp.PseudowirePPP}
+	return c
+}
+
+// testConfigs are those that tests of both versions run with.
+var testConfigs = map[string]func() Config{
+	"v2": testConfig,
+	"v3": testConfig3,
+	"v3 authenticated": func() Config {
+		c := testConfig3()
+		c.Secret = []byte("s3cret")
+		return c
+	},
+	"v3 with two digests and two secrets": func() Config {
+		c := testConfig3()
+		c.Secret, c.OtherSecret = []byte("s3cret"), []byte("0ther")
+		c.Digests = []l2tp.DigestType{l2tp.DigestSHA1, l2tp.DigestMD5}
+		return c
+	},
+}
+
 // testConfig is a configuration that allows everything.
 func testConfig() Config {
 	return Config{
@@ -50,6 +75,20 @@ type peer struct {
 	secret  []byte
 	actions []Action // of the last step, without Send
 	sent    []sentMessage
+
+	// What only a peer of version 3 has.
+	version uint8             // of its messages: 2, which 0 stands for, or 3
+	digests []l2tp.DigestType // in its messages
+	nonce   []byte            // its own, in its SCCRQ or SCCRP
+	theirs  []byte            // the tunnel's
+}
+
+func newPeer(t testing.TB, cfg Config) *peer {
+	p := &peer{t: t, now: epoch, secret: cfg.Secret, version: max(cfg.Version, l2tp.Version)}
+	if cfg.Version == l2tp.Version3 && len(cfg.Secret) > 0 {
+		p.digests, p.nonce = []l2tp.DigestType{l2tp.DigestMD5}, []byte("the peer's nonce")
+	}
+	return p
 }
 
 // sentMessage is a control message that the tunnel sent.
@@ -63,14 +102,20 @@ func (s sentMessage) String() string {
 	if s.Message != nil {
 		name = describe(s.Message)
 	}
+	if s.Version == l2tp.Version3 {
+		return fmt.Sprintf("v3 to=%d ns=%d nr=%d %s", s.TunnelID, s.Ns, s.Nr, name)
+	}
 	return fmt.Sprintf("tunnel=%d session=%d ns=%d nr=%d %s", s.TunnelID, s.SessionID, s.Ns, s.Nr, name)
 }
 
 // peerID is the tunnel ID of the other end in these tests.
 const peerID = 20
 
+var theirPseudowires = []l2tp.PseudowireType{l2tp.PseudowireEthernet, l2tp.PseudowirePPP, l2tp.PseudowireHDLC}
+
 func theirSCCRQ() *l2tp.SCCRQ {
 	return &l2tp.SCCRQ{
+		RouterID: 0x0a000002, Pseudowires: theirPseudowires,
 		HostName: "there", AssignedTunnelID: peerID, ReceiveWindowSize: 8,
 		FramingCapabilities: l2tp.FramingSync | l2tp.FramingAsync,
 		BearerCapabilities:  l2tp.BearerDigital | l2tp.BearerAnalog,
@@ -79,6 +124,7 @@ func theirSCCRQ() *l2tp.SCCRQ {
 
 func theirSCCRP() *l2tp.SCCRP {
 	return &l2tp.SCCRP{
+		RouterID: 0x0a000002, Pseudowires: theirPseudowires,
 		HostName: "there", AssignedTunnelID: peerID, ReceiveWindowSize: 8,
 		FramingCapabilities: l2tp.FramingSync | l2tp.FramingAsync,
 		BearerCapabilities:  l2tp.BearerDigital | l2tp.BearerAnalog,
@@ -88,7 +134,8 @@ func theirSCCRP() *l2tp.SCCRP {
 // dial begins a tunnel of ours.
 func dial(t testing.TB, cfg Config) *peer {
 	t.Helper()
-	p := &peer{t: t, now: epoch, to: cfg.LocalID, secret: cfg.Secret}
+	p := newPeer(t, cfg)
+	p.to = cfg.LocalID
 	tunnel, actions := Dial(p.now, cfg)
 	p.tunnel = tunnel
 	p.take(actions)
@@ -98,9 +145,8 @@ func dial(t testing.TB, cfg Config) *peer {
 // accept begins a tunnel of the peer's.
 func accept(t testing.TB, cfg Config, m l2tp.Message) *peer {
 	t.Helper()
-	p := &peer{t: t, now: epoch, secret: cfg.Secret}
-	h, payload := p.encode(0, m)
-	tunnel, actions, err := Accept(p.now, cfg, h, payload)
+	p := newPeer(t, cfg)
+	tunnel, actions, err := AcceptPacket(p.now, cfg, p.event(0, m))
 	if err != nil {
 		t.Fatalf("Accept: %v", err)
 	}
@@ -134,41 +180,84 @@ func accepted(t testing.TB, cfg Config) *peer {
 
 func (p *peer) encode(session uint32, m l2tp.Message) (l2tp.Header, []byte) {
 	p.t.Helper()
-	payload, err := l2tp.AppendMessage(nil, m, l2tp.AppendOptions{})
+	ev := p.event(session, m)
+	return ev.Header, ev.Payload
+}
+
+// event is a message as the tunnel receives it.
+func (p *peer) event(session uint32, m l2tp.Message) Receive {
+	p.t.Helper()
+	switch m := m.(type) {
+	case *l2tp.SCCRQ:
+		m.Nonce = p.nonce
+	case *l2tp.SCCRP:
+		m.Nonce = p.nonce
+	}
+	opt := l2tp.AppendOptions{}
+	if p.version == l2tp.Version3 {
+		setRemote(m, session)
+		opt.Version, opt.Digests = p.version, p.digests
+	}
+	payload, err := l2tp.AppendMessage(nil, m, opt)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.header(session, payload), payload
+	return p.packet(session, payload)
+}
+
+// setRemote sets the Remote Session ID of a message that has one.
+func setRemote(m l2tp.Message, id uint32) {
+	if f := reflect.ValueOf(m).Elem().FieldByName("RemoteSessionID"); f.IsValid() {
+		f.SetUint(uint64(id))
+	}
+}
+
+// packet is any payload as the tunnel receives it, with its digest.
+func (p *peer) packet(session uint32, payload []byte) Receive {
+	p.t.Helper()
+	packet := l2tp.AppendControl(nil, p.to, session, p.ns, p.nr, payload)
+	if p.version == l2tp.Version3 {
+		packet = l2tp.AppendControl3(nil, p.to, p.ns, p.nr, payload)
+		if len(p.digests) > 0 {
+			_ = l2tp.Sign(packet, [][]byte{l2tp.SharedKey(p.secret)}, p.nonce, p.theirs)
+		}
+	}
+	h, payload, err := l2tp.ParseHeader(packet)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if m, _ := l2tp.PeekMessageType(payload); len(payload) > 0 && m != l2tp.TypeACK {
+		p.ns++
+	}
+	return Receive{Header: h, Payload: payload, Packet: packet}
 }
 
 func (p *peer) header(session uint32, payload []byte) l2tp.Header {
-	packet := l2tp.AppendControl(nil, p.to, session, p.ns, p.nr, payload)
-	h, _, err := l2tp.ParseHeader(packet)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if len(payload) > 0 {
-		p.ns++
-	}
-	return h
+	p.t.Helper()
+	return p.packet(session, payload).Header
 }
 
 // send gives a message to the tunnel.
 func (p *peer) send(session uint32, m l2tp.Message) {
 	p.t.Helper()
-	h, payload := p.encode(session, m)
-	p.step(Receive{Header: h, Payload: payload})
+	p.step(p.event(session, m))
 }
 
 // sendRaw gives AVPs to the tunnel as they are.
 func (p *peer) sendRaw(session uint32, payload []byte) {
 	p.t.Helper()
-	h := p.header(session, payload)
-	p.step(Receive{Header: h, Payload: payload})
+	p.step(p.packet(session, payload))
 }
 
-// ack gives a ZLB to the tunnel.
-func (p *peer) ack() { p.step(Receive{Header: p.header(0, nil)}) }
+// ack gives a ZLB to the tunnel, or an Explicit Acknowledgement.
+func (p *peer) ack() {
+	p.t.Helper()
+	if len(p.digests) > 0 && p.version == l2tp.Version3 {
+		p.step(p.event(0, &l2tp.ACK{}))
+		return
+	}
+	p.step(p.packet(0, nil))
+}
 
 // wait lets time pass, with a Tick at every Deadline on the way.
 func (p *peer) wait(d time.Duration) {
@@ -215,14 +304,32 @@ func (p *peer) take(actions []Action) {
 		}
 		m := sentMessage{Header: h}
 		if len(payload) > 0 {
-			if m.Message, err = l2tp.ParseMessage(l2tp.Version, payload, p.secret); err != nil {
+			if m.Message, err = l2tp.ParseMessage(h.Version, payload, p.secret); err != nil {
 				p.t.Fatalf("the tunnel sent %x: %v", s.Packet, err)
 			}
-			if h.Ns == p.nr {
+			if h.Ns == p.nr && m.Message.Type() != l2tp.TypeACK {
 				p.nr++
 			}
 		}
+		p.verify(m, s.Packet)
 		p.sent = append(p.sent, m)
+	}
+}
+
+// verify checks the digest of what the tunnel sent, if the two ends authenticate.
+func (p *peer) verify(m sentMessage, packet []byte) {
+	p.t.Helper()
+	switch m := m.Message.(type) {
+	case *l2tp.SCCRQ:
+		p.theirs = m.Nonce
+	case *l2tp.SCCRP:
+		p.theirs = m.Nonce
+	}
+	if len(p.digests) == 0 || m.Version != l2tp.Version3 {
+		return
+	}
+	if err := l2tp.Verify(packet, [][]byte{l2tp.SharedKey(p.secret)}, p.nonce, p.theirs); err != nil {
+		p.t.Fatalf("the tunnel sent %v: %v", m, err)
 	}
 }
 
@@ -271,7 +378,7 @@ func sentOf[M l2tp.Message](p *peer) (M, sentMessage) {
 func (p *peer) sentTypes() []l2tp.MessageType {
 	var types []l2tp.MessageType
 	for _, s := range p.sent {
-		if s.Message != nil {
+		if s.Message != nil && s.Message.Type() != l2tp.TypeACK {
 			types = append(types, s.Message.Type())
 		}
 	}
@@ -320,6 +427,9 @@ func describeValue(v reflect.Value) string {
 		describeFields(&b, v)
 		return "{" + strings.TrimPrefix(b.String(), " ") + "}"
 	case reflect.Slice:
+		if v.Type().Elem().Kind() != reflect.Uint8 {
+			return fmt.Sprint(v.Interface())
+		}
 		return fmt.Sprintf("%x", v.Bytes())
 	case reflect.String:
 		return fmt.Sprintf("%q", v.String())

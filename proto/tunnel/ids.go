@@ -4,6 +4,8 @@ import (
 	"io"
 	"math/bits"
 	"time"
+
+	"adit/proto/l2tp"
 )
 
 // idQuarantine is how long a Session ID stays unused after its call: longer
@@ -150,7 +152,7 @@ func (t *Tunnel) newSessionID(now time.Time) (uint32, error) {
 	}
 	if t.cfg.NewSessionID != nil {
 		id := t.cfg.NewSessionID()
-		if _, used := t.sessions[id]; used || id == 0 || id > 0xffff {
+		if _, used := t.sessions[id]; used || id == 0 || id > 0xffff && t.version != l2tp.Version3 {
 			return 0, ErrTooManySessions
 		}
 		return id, nil
@@ -158,7 +160,13 @@ func (t *Tunnel) newSessionID(now time.Time) (uint32, error) {
 	if t.cfg.Rand == nil {
 		return 0, ErrRandom
 	}
-	id, err := t.ids.take(now, t.cfg.Rand)
+	var id uint32
+	var err error
+	if t.version == l2tp.Version3 {
+		id, err = t.wideIDs.take(now, t.cfg.Rand, func(id uint32) bool { return t.sessions[id] != nil || t.ids.taken(id) })
+	} else {
+		id, err = t.ids.take(now, t.cfg.Rand)
+	}
 	if err != nil && err != ErrTooManySessions {
 		return 0, ErrRandom
 	}
@@ -174,6 +182,7 @@ func (t *Tunnel) refusalID() uint32 {
 		// A failure leaves 0, which is as good a place to start.
 		_, _ = io.ReadFull(t.cfg.Rand, random[:])
 	}
+	// In version 3 too: nobody asks for more of an ID that nothing has.
 	id := uint32(random[0])<<8 | uint32(random[1])
 	for range 1 << 16 {
 		if _, used := t.sessions[id]; id != 0 && !used {

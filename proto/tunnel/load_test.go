@@ -21,7 +21,7 @@ func TestOverload(t *testing.T) {
 		_, payload := p.encode(0, &l2tp.ICRQ{AssignedSessionID: uint32(1000 + i)})
 		h := p.header(0, nil)
 		h.Ns, h.Nr = p.ns-1, 2 // nothing new is acknowledged
-		p.step(Receive{h, payload})
+		p.step(Receive{Header: h, Payload: payload})
 		if queued := p.tunnel.ch.Stats(); queued.InFlight+queued.SendQueue > limit {
 			t.Fatalf("%d messages in the queue, limit %d", queued.InFlight+queued.SendQueue, limit)
 		}
@@ -129,7 +129,7 @@ func TestStopCCNSilencesTheQueue(t *testing.T) {
 	_, payload := p.encode(0, message(l2tp.TypeStopCCN))
 	h := p.header(0, nil)
 	h.Ns, h.Nr = p.ns-1, 2 // the SCCCN is acknowledged, the ICRQs are not
-	p.step(Receive{h, payload})
+	p.step(Receive{Header: h, Payload: payload})
 	if len(p.sentTypes()) != 0 || len(p.sent) != 1 || p.tunnel.State() != Dead {
 		t.Fatalf("sent %v, state %v", p.sent, p.tunnel.State())
 	}
@@ -139,7 +139,7 @@ func TestStopCCNSilencesTheQueue(t *testing.T) {
 	}
 	// "maintain enough control connection state to properly accept StopCCN
 	// retransmissions over at least a full retransmission cycle".
-	p.step(Receive{h, payload})
+	p.step(Receive{Header: h, Payload: payload})
 	if len(p.sent) != 1 || p.sent[0].Message != nil || p.sent[0].Nr != h.Ns+1 {
 		t.Errorf("sent %v", p.sent)
 	}

@@ -163,7 +163,7 @@ func (l *pair) settle() {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		l.step(*p.to, Receive{h, payload})
+		l.step(*p.to, Receive{Header: h, Payload: payload})
 	}
 }
 

@@ -25,6 +25,9 @@ type session struct {
 	deadline   time.Time // in the pending list
 	reportedAt time.Time // of the last WEN
 
+	tie        []byte             // Session Tie Breaker of our request; nil: none
+	toldStatus l2tp.CircuitStatus // what the peer knows of our circuit
+
 	list       *sessionList
 	prev, next *session
 }
@@ -102,11 +105,15 @@ func (t *Tunnel) addSession(now time.Time, state SessionState, s session) (*sess
 // setState moves a session on and sets its deadline.
 func (t *Tunnel) setState(now time.Time, s *session, state SessionState) {
 	s.unlink()
+	t.unwatchTie(s)
 	s.state, s.since = state, now
 	switch state {
 	case CallWaitTunnel:
 		t.unsent.push(s)
 	case CallWaitReply, CallWaitOwner, CallWaitConnect, CallWaitCSAnswer:
+		if state == CallWaitReply {
+			t.watchTie(s)
+		}
 		if t.cfg.CallTimeout > 0 {
 			s.deadline = now.Add(t.cfg.CallTimeout)
 			t.pending.push(s)
@@ -139,9 +146,13 @@ func (t *Tunnel) learnPeerID(s *session, id uint32) bool {
 // endCall forgets a call and tells the owner, once.
 func (t *Tunnel) endCall(now time.Time, s *session, cause Cause) {
 	s.unlink()
+	t.unwatchTie(s)
 	delete(t.sessions, s.id)
 	if t.byPeer[s.peerID] == s {
 		delete(t.byPeer, s.peerID)
+	}
+	if t.version == l2tp.Version3 {
+		t.wideIDs.free(now, s.id)
 	}
 	t.ids.free(now, s.id)
 	t.emit(CallDown{Ref: s.ref, Session: s.id, Cause: cause})
@@ -163,12 +174,14 @@ func (t *Tunnel) closeSession(now time.Time, s *session, cause Cause) {
 // identify the appropriate tunnel even if CDN is sent before an Assigned Session
 // ID is received."
 func (t *Tunnel) sendCDN(now time.Time, peerID, localID uint32, cause Cause) {
-	t.mustSend(now, peerID, &l2tp.CDN{
+	m := &l2tp.CDN{
 		ResultCode:        cause.Result,
 		AssignedSessionID: localID,
 		Q931Cause:         cause.Q931,
 		PPPDisconnect:     cause.PPP,
-	})
+	}
+	t.address(m, localID, peerID)
+	t.mustSend(now, peerID, m)
 }
 
 // refuse answers a request for a call for which there is no session with a CDN,

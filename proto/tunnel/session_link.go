@@ -9,6 +9,10 @@ import (
 // recvSLI: RFC 2661 section 6.14: "The Set-Link-Info message is an L2TP control
 // message sent by the LNS to the LAC to set PPP-negotiated options."
 func (t *Tunnel) recvSLI(sessionID uint32, m *l2tp.SLI) {
+	if t.version == l2tp.Version3 {
+		t.recvStatus(sessionID, m)
+		return
+	}
 	if s := t.linkSession(t.lookup(sessionID), false); s != nil {
 		t.emit(LinkInfo{Ref: s.ref, Session: s.id, SendACCM: m.SendACCM, RecvACCM: m.RecvACCM})
 	}
@@ -17,13 +21,18 @@ func (t *Tunnel) recvSLI(sessionID uint32, m *l2tp.SLI) {
 // recvWEN: RFC 2661 section 6.13: "The WAN-Error-Notify message is an L2TP
 // control message sent by the LAC to the LNS to indicate WAN error conditions".
 func (t *Tunnel) recvWEN(sessionID uint32, m *l2tp.WEN) {
-	if s := t.linkSession(t.lookup(sessionID), true); s != nil {
+	if s := t.linkSession(t.find3(sessionID, m.AssignedSessionID), true); s != nil {
 		t.emit(WANErrors{Ref: s.ref, Session: s.id, Errors: m.CallErrors})
 	}
 }
 
 // setLinkInfo sends an SLI.
 func (t *Tunnel) setLinkInfo(now time.Time, ev SetLinkInfo) {
+	if t.version == l2tp.Version3 {
+		// RFC 3931 section 6.14 has no ACCM in it.
+		t.drop(ErrWrongVersion)
+		return
+	}
 	if s := t.linkSession(t.sessions[ev.Session], true); s != nil {
 		t.sendCall(now, s, &l2tp.SLI{SendACCM: ev.SendACCM, RecvACCM: ev.RecvACCM})
 	}
@@ -51,7 +60,8 @@ func (t *Tunnel) linkSession(s *session, lns bool) *session {
 	switch {
 	case s == nil:
 		t.drop(ErrUnknownSession)
-	case s.lns() != lns:
+	case s.lns() != lns && t.version != l2tp.Version3:
+		// Of a pseudowire of version 3 both ends may be LACs.
 		t.drop(ErrWrongDirection)
 	case s.state != CallEstablished:
 		t.drop(ErrWrongState)

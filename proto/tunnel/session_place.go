@@ -31,6 +31,14 @@ func (t *Tunnel) placeCall(now time.Time, ev PlaceCall) {
 		t.serial++
 		call.CallSerial = t.cfg.LocalID<<16 | t.serial&0xffff
 	}
+	var result l2tp.ResultCode
+	var err error
+	if t.cfg.Version == l2tp.Version3 {
+		if result, err = t.prepare3(&call); err != nil {
+			t.emit(CallDown{Ref: ev.Ref, Cause: Cause{Result: result, Err: err}})
+			return
+		}
+	}
 	s, err := t.addSession(now, CallWaitTunnel, session{placed: true, ref: ev.Ref, call: call})
 	if err != nil {
 		t.emit(CallDown{Ref: ev.Ref, Cause: Cause{
@@ -47,20 +55,32 @@ func (t *Tunnel) placeCall(now time.Time, ev PlaceCall) {
 func (t *Tunnel) sendUnsent(now time.Time) {
 	for t.state == Established && t.unsent.head != nil && t.ch.Stats().SendQueue < maxUnsentRequests {
 		s := t.unsent.head
-		if result, err := t.placeRefusal(&s.call); err != nil {
+		if result, err := t.placeRefusal(s); err != nil {
 			t.closeSession(now, s, Cause{Result: result, Err: err})
 			continue
 		}
-		var m l2tp.Message
-		if s.call.Direction == Incoming {
-			m = icrqOf(s.id, &s.call)
-		} else {
-			m = ocrqOf(s.id, &s.call)
-		}
-		if t.sendCall(now, s, m) {
+		if t.sendCall(now, s, t.requestOf(s)) {
 			t.setState(now, s, CallWaitReply)
 		}
 	}
+}
+
+// requestOf is the ICRQ or OCRQ of a call of ours.
+func (t *Tunnel) requestOf(s *session) l2tp.Message {
+	v3 := t.version == l2tp.Version3
+	s.toldStatus = s.call.LocalStatus
+	if s.call.Direction == Incoming {
+		m := icrqOf(s.id, &s.call)
+		if v3 {
+			s.call.toICRQ3(m, s.tie)
+		}
+		return m
+	}
+	m := ocrqOf(s.id, &s.call)
+	if v3 {
+		s.call.toOCRQ3(m, s.tie)
+	}
+	return m
 }
 
 // placeRefusal checks a call of ours against the peer's capabilities and picks
@@ -68,7 +88,11 @@ func (t *Tunnel) sendUnsent(now time.Time) {
 // NOT request an incoming or outgoing call with a Framing Type AVP specifying a
 // value not advertised in the Framing Capabilities AVP it received during
 // control connection establishment."
-func (t *Tunnel) placeRefusal(call *Call) (l2tp.ResultCode, error) {
+func (t *Tunnel) placeRefusal(s *session) (l2tp.ResultCode, error) {
+	call := &s.call
+	if t.version == l2tp.Version3 {
+		return t.placeRefusal3(s)
+	}
 	if call.Direction == Outgoing {
 		return t.placeLineRefusal(call)
 	}
@@ -122,6 +146,7 @@ func (t *Tunnel) placeLineRefusal(call *Call) (l2tp.ResultCode, error) {
 // the queue is full, the tunnel does. It reports whether the call lives on.
 func (t *Tunnel) sendCall(now time.Time, s *session, m l2tp.Message) bool {
 	if !t.queueFull() {
+		t.address(m, s.id, s.peerID)
 		err := t.send(now, s.peerID, m)
 		if err == nil {
 			return true
@@ -142,6 +167,7 @@ func (t *Tunnel) sendCall(now time.Time, s *session, m l2tp.Message) bool {
 func (t *Tunnel) callUp(now time.Time, s *session) {
 	t.setState(now, s, CallEstablished)
 	t.emit(CallUp{Ref: s.ref, Session: s.id, PeerSession: s.peerID, LNS: s.lns(), Call: s.call})
+	t.updateStatus(now, s)
 }
 
 // recvICRP: "wait-reply | Receive ICRP, acceptable | Send ICCN | established"
@@ -150,7 +176,17 @@ func (t *Tunnel) recvICRP(now time.Time, s *session, m *l2tp.ICRP) {
 	if !t.takePeerID(now, s, m.AssignedSessionID) {
 		return
 	}
-	if t.sendCall(now, s, iccnOf(&s.call)) {
+	connect := iccnOf(&s.call)
+	if t.version == l2tp.Version3 {
+		w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
+		s.call.fromPeer(w, m.CircuitStatus, 0, 0)
+		if !t.wireAcceptable(now, s) {
+			return
+		}
+		status := s.call.LocalStatus
+		connect.CircuitStatus, s.toldStatus = &status, status
+	}
+	if t.sendCall(now, s, connect) {
 		t.callUp(now, s)
 	}
 }
@@ -162,6 +198,13 @@ func (t *Tunnel) recvOCRP(now time.Time, s *session, m *l2tp.OCRP) {
 		return
 	}
 	s.call.PhysicalChannelID = m.PhysicalChannelID
+	if t.version == l2tp.Version3 {
+		w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
+		s.call.fromPeer(w, m.CircuitStatus, m.TxConnectSpeed, m.RxConnectSpeed)
+		if !t.wireAcceptable(now, s) {
+			return
+		}
+	}
 	t.setState(now, s, CallWaitConnect)
 }
 
@@ -190,6 +233,9 @@ func (t *Tunnel) recvICCN(now time.Time, s *session, m *l2tp.ICCN) {
 		return
 	}
 	s.call.addICCN(m)
+	if !t.connected3(now, s, m.Sublayer, m.Sequencing, m.CircuitStatus) {
+		return
+	}
 	t.callUp(now, s)
 }
 
@@ -197,5 +243,8 @@ func (t *Tunnel) recvICCN(now time.Time, s *session, m *l2tp.ICCN) {
 // section 7.5.2.
 func (t *Tunnel) recvOCCN(now time.Time, s *session, m *l2tp.OCCN) {
 	s.call.addOCCN(m)
+	if !t.connected3(now, s, m.Sublayer, m.Sequencing, m.CircuitStatus) {
+		return
+	}
 	t.callUp(now, s)
 }

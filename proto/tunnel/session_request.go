@@ -10,7 +10,7 @@ import (
 // ICRP | wait-connect" and "not acceptable | Send CDN, Clean up | idle" of RFC
 // 2661 section 7.4.2, and the same of section 7.5.1. Between the request and the
 // reply stands the owner.
-func (t *Tunnel) recvRequest(now time.Time, sessionID, peerID uint32, call Call, m l2tp.MessageType) {
+func (t *Tunnel) recvRequest(now time.Time, sessionID, peerID uint32, call Call, tie *uint64, m l2tp.MessageType) {
 	// "wait-connect | Receive ICRQ, ICRP | Send CDN, Clean up" and its like: a
 	// request for a session that is there. It may say so by the header, or by
 	// an Assigned Session ID that the peer has given to another call already;
@@ -21,7 +21,10 @@ func (t *Tunnel) recvRequest(now time.Time, sessionID, peerID uint32, call Call,
 	}
 	if s != nil {
 		t.drop(ErrSessionID)
-		t.closeSession(now, s, wrongState(s, m))
+		t.closeSession(now, s, t.wrongState(s, m))
+		return
+	}
+	if !t.sessionTie(now, peerID, &call, tie) {
 		return
 	}
 	if result, err := t.refusal(sessionID, peerID, &call); err != nil {
@@ -55,6 +58,8 @@ func (t *Tunnel) refusal(sessionID, peerID uint32, call *Call) (l2tp.ResultCode,
 			Result:  l2tp.CDNAdministrative,
 			Message: call.Direction.String() + " calls are not accepted from this peer",
 		}, ErrNotAllowed
+	case t.version == l2tp.Version3:
+		return t.refusal3(call)
 	case call.Direction == Outgoing:
 		return t.lineRefusal(call)
 	}
@@ -98,9 +103,16 @@ func (t *Tunnel) acceptCall(now time.Time, ev AcceptCall) {
 		return
 	}
 	s.ref = ev.Ref
+	if t.version == l2tp.Version3 && !t.acceptEnd(now, s, ev.Call) {
+		return
+	}
 	if s.call.Direction == Incoming {
+		reply := &l2tp.ICRP{AssignedSessionID: s.id}
+		if t.version == l2tp.Version3 {
+			reply = s.call.icrp3()
+		}
 		// 7.4.2: "idle | Receive ICRQ, acceptable | Send ICRP | wait-connect".
-		if t.sendCall(now, s, &l2tp.ICRP{AssignedSessionID: s.id}) {
+		if t.sendCall(now, s, reply) {
 			t.setState(now, s, CallWaitConnect)
 		}
 		return
@@ -108,7 +120,11 @@ func (t *Tunnel) acceptCall(now time.Time, ev AcceptCall) {
 	// 7.5.1: "idle | Receive OCRQ, acceptable | Send OCRP, Open bearer |
 	// wait-cs-answer".
 	s.call.addLine(cloneCall(ev.Call))
-	if !t.sendCall(now, s, &l2tp.OCRP{AssignedSessionID: s.id, PhysicalChannelID: s.call.PhysicalChannelID}) {
+	reply := &l2tp.OCRP{AssignedSessionID: s.id, PhysicalChannelID: s.call.PhysicalChannelID}
+	if t.version == l2tp.Version3 {
+		s.call.toOCRP3(reply)
+	}
+	if !t.sendCall(now, s, reply) {
 		return
 	}
 	t.setState(now, s, CallWaitCSAnswer)
@@ -140,7 +156,12 @@ func (t *Tunnel) connect(now time.Time, s *session, line Call) {
 	// "For an OCRQ, both may be set, indicating that either type of framing may
 	// be used"; the OCCN tells "the type of PPP framing negotiated".
 	s.call.FramingType = oneFraming(s.call.FramingType)
-	if t.sendCall(now, s, occnOf(&s.call)) {
+	connect := occnOf(&s.call)
+	if t.version == l2tp.Version3 {
+		status := s.call.LocalStatus
+		connect.CircuitStatus, s.toldStatus = &status, status
+	}
+	if t.sendCall(now, s, connect) {
 		t.callUp(now, s)
 	}
 }

@@ -57,9 +57,9 @@ func (t *Tunnel) sessionMessage(now time.Time, sessionID uint32, m l2tp.Message)
 	case *l2tp.CDN:
 		t.recvCDN(now, sessionID, m)
 	case *l2tp.ICRQ:
-		t.recvRequest(now, sessionID, m.AssignedSessionID, callOfICRQ(m), m.Type())
+		t.recvRequest(now, sessionID, m.AssignedSessionID, callOfICRQ(m), m.SessionTie, m.Type())
 	case *l2tp.OCRQ:
-		t.recvRequest(now, sessionID, m.AssignedSessionID, callOfOCRQ(m), m.Type())
+		t.recvRequest(now, sessionID, m.AssignedSessionID, callOfOCRQ(m), m.SessionTie, m.Type())
 	case *l2tp.SLI:
 		t.recvSLI(sessionID, m)
 	case *l2tp.WEN:
@@ -78,11 +78,11 @@ func (t *Tunnel) react(now time.Time, s *session, m l2tp.Message) {
 	switch callReaction(s.call.Direction, s.state, m.Type()) {
 	case cleanUp:
 		t.drop(ErrUnexpected)
-		t.endCall(now, s, wrongState(s, m.Type()))
+		t.endCall(now, s, t.wrongState(s, m.Type()))
 		return
 	case sendCDN:
 		t.drop(ErrUnexpected)
-		t.closeSession(now, s, wrongState(s, m.Type()))
+		t.closeSession(now, s, t.wrongState(s, m.Type()))
 		return
 	case proceed:
 	}
@@ -99,13 +99,16 @@ func (t *Tunnel) react(now time.Time, s *session, m l2tp.Message) {
 }
 
 // wrongState is the cause of a CDN for a message that the state has no place
-// for. CDN has no code for it but Error Code 5: "The Session ID is invalid in
-// this context".
-func wrongState(s *session, m l2tp.MessageType) Cause {
-	return Cause{
-		Result: generalResult(l2tp.ErrorInvalidSession, m.String()+" in state "+s.state.String()),
-		Err:    ErrUnexpected,
+// for. In version 2 CDN has no code for it but Error Code 5: "The Session ID is
+// invalid in this context"; in version 3 it has Result Code 16, "Finite state
+// machine error or timeout".
+func (t *Tunnel) wrongState(s *session, m l2tp.MessageType) Cause {
+	text := m.String() + " in state " + s.state.String()
+	result := generalResult(l2tp.ErrorInvalidSession, text)
+	if t.version == l2tp.Version3 {
+		result = l2tp.ResultCode{Result: cdnFSMError, Message: text}
 	}
+	return Cause{Result: result, Err: ErrUnexpected}
 }
 
 // unknownSession handles a reply or connect message for a session that is not
@@ -123,7 +126,7 @@ func (t *Tunnel) unknownSession(now time.Time, sessionID uint32, m l2tp.Message)
 	case *l2tp.OCRP:
 		peerID = m.AssignedSessionID
 	}
-	if peerID == 0 || t.byPeer[peerID] != nil || sessionID != 0 && t.ids.taken(sessionID) {
+	if peerID == 0 || t.byPeer[peerID] != nil || sessionID != 0 && t.lateID(sessionID) {
 		return
 	}
 	if sessionID == 0 {

@@ -127,7 +127,7 @@ func (e *simEnd) receive(now time.Time, packet []byte) {
 	}
 	if h.TunnelID != 0 {
 		if s := e.tunnels[h.TunnelID]; s != nil {
-			s.step(Receive{h, payload})
+			s.step(Receive{Header: h, Payload: payload})
 		}
 		return
 	}
@@ -144,7 +144,7 @@ func (e *simEnd) receive(now time.Time, packet []byte) {
 	}
 	for _, s := range e.tunnels {
 		if s.core.Peer().TunnelID == id && !s.core.Initiator() {
-			s.step(Receive{h, payload})
+			s.step(Receive{Header: h, Payload: payload})
 			return
 		}
 	}

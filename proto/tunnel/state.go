@@ -97,7 +97,9 @@ type Winner uint8
 const (
 	// Both: no end sent a tie breaker, so there are two tunnels.
 	Both Winner = iota
-	// Ours: the peer's SCCRQ is to be ignored; the peer discards it too.
+	// Ours: the peer's SCCRQ is to be ignored; the peer discards it too. In version
+	// 3 it should be refused with Result Code 3, StopCCNAlreadyExists, RFC 3931
+	// section 5.4.3.
 	Ours
 	// Theirs: our tunnel gets Lose and the peer's SCCRQ is accepted.
 	Theirs

@@ -25,7 +25,7 @@ func (t *Tunnel) Step(now time.Time, ev Event) []Action {
 	}
 	switch ev := ev.(type) {
 	case Receive:
-		t.receive(now, ev.Header, ev.Payload)
+		t.receive(now, ev)
 	case Tick:
 		// finish does all that is due.
 	case PlaceCall:
@@ -42,6 +42,8 @@ func (t *Tunnel) Step(now time.Time, ev Event) []Action {
 		t.setLinkInfo(now, ev)
 	case ReportWANErrors:
 		t.reportWANErrors(now, ev)
+	case SetCircuitStatus:
+		t.setCircuitStatus(now, ev)
 	case Stop:
 		t.stopLocal(now, ev.Cause)
 	case Lose:
@@ -112,7 +114,7 @@ func (t *Tunnel) unreachable(now time.Time) {
 		t.down(now, Cause{
 			Result: l2tp.ResultCode{
 				Result:  l2tp.StopCCNGeneral,
-				Message: "the peer does not acknowledge control messages",
+				Message: "the peer does not acknowledge control messages" + t.suspicion(),
 			},
 			Err: ErrUnreachable,
 		})
@@ -122,11 +124,16 @@ func (t *Tunnel) unreachable(now time.Time) {
 
 // send queues a message for the peer. sessionID is the peer's, or 0.
 func (t *Tunnel) send(now time.Time, sessionID uint32, m l2tp.Message) error {
-	payload, err := l2tp.AppendMessage(t.payload[:0], m, l2tp.AppendOptions{
-		Secret: t.cfg.Secret,
-		Hide:   t.hides(m.Type()),
-		Rand:   t.cfg.Rand,
-	})
+	opt := l2tp.AppendOptions{
+		Version: t.version,
+		Secret:  t.secret(),
+		Hide:    t.hides(m.Type()),
+		Rand:    t.cfg.Rand,
+	}
+	if t.version == l2tp.Version3 || m.Type() == l2tp.TypeSCCRQ {
+		opt.Digests = t.auth.messageDigests()
+	}
+	payload, err := l2tp.AppendMessage(t.payload[:0], m, opt)
 	if err != nil {
 		return errors.Join(ErrEncode, err)
 	}
@@ -154,6 +161,14 @@ func (t *Tunnel) hides(m l2tp.MessageType) bool {
 	return t.cfg.HideAVPs && len(t.cfg.Secret) > 0 && m != l2tp.TypeSCCRQ && m != l2tp.TypeStopCCN
 }
 
+// secret is the one that AVPs are hidden with.
+func (t *Tunnel) secret() []byte {
+	if t.cfg.Version == l2tp.Version3 {
+		return t.auth.secret()
+	}
+	return t.cfg.Secret
+}
+
 // mustSend is send for a message that the protocol cannot do without: if it
 // cannot go, the tunnel ends. It reports whether the tunnel lives on.
 func (t *Tunnel) mustSend(now time.Time, sessionID uint32, m l2tp.Message) bool {
@@ -177,11 +192,25 @@ func (t *Tunnel) overload(now time.Time) {
 }
 
 // receive takes one control message from the wire.
-func (t *Tunnel) receive(now time.Time, h l2tp.Header, payload []byte) {
-	if !t.isOurs(now, h, payload) {
+func (t *Tunnel) receive(now time.Time, ev Receive) {
+	if !t.addressed(ev.Header) {
 		return
 	}
-	if err := t.ch.Receive(now, h, payload); err != nil {
+	if !t.speaks(ev) {
+		t.drop(ErrWrongVersion)
+		return
+	}
+	version := versionOf(ev.Header)
+	if (t.version == l2tp.Version3 || version == l2tp.Version3) && !t.believed(ev) {
+		return
+	}
+	if ev.Header.TunnelID == 0 && !t.isOurs(now, ev) {
+		return
+	}
+	if t.undecided {
+		t.decide(now, version)
+	}
+	if err := t.ch.Receive(now, ev.Header, ev.Payload); err != nil {
 		t.drop(err)
 	}
 	for {
@@ -205,7 +234,7 @@ func (t *Tunnel) recvDead(payload []byte) {
 	if t.peer.TunnelID != 0 {
 		return
 	}
-	m, _ := l2tp.ParseMessage(l2tp.Version, payload, t.cfg.Secret)
+	m, _ := l2tp.ParseMessage(t.version, payload, t.secret())
 	switch m := m.(type) {
 	case *l2tp.SCCRP:
 		t.learnTunnelID(m.AssignedTunnelID)
@@ -226,31 +255,34 @@ func (t *Tunnel) learnTunnelID(id uint32) {
 	}
 }
 
-// isOurs checks the Tunnel ID of the header. RFC 2661 section 4.4.3: "Before the
+// addressed checks the Tunnel ID of the header: ours, or 0.
+func (t *Tunnel) addressed(h l2tp.Header) bool {
+	switch {
+	case !h.Control:
+		t.drop(ErrUnexpected)
+		return false
+	case h.TunnelID != 0 && h.TunnelID != t.cfg.LocalID:
+		t.drop(ErrWrongTunnel)
+		return false
+	}
+	return true
+}
+
+// isOurs checks a message with Tunnel ID 0. RFC 2661 section 4.4.3: "Before the
 // Assigned Tunnel ID AVP is received from a peer, messages MUST be sent to that
 // peer with a Tunnel ID value of 0 in the header of all control messages." So 0
 // is right in an SCCRQ, and in the StopCCN of a peer that gives up before our
 // SCCRP reached it; there the Assigned Tunnel ID AVP says which tunnel is meant.
-func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
-	if !h.Control {
-		t.drop(ErrUnexpected)
-		return false
-	}
-	if h.TunnelID == t.cfg.LocalID {
-		return true
-	}
-	if h.TunnelID != 0 {
-		t.drop(ErrWrongTunnel)
-		return false
-	}
-	m, _ := l2tp.ParseMessage(l2tp.Version, payload, t.cfg.Secret)
+func (t *Tunnel) isOurs(now time.Time, ev Receive) bool {
+	version := versionOf(ev.Header)
+	m, _ := l2tp.ParseMessage(version, ev.Payload, t.secret())
 	switch m := m.(type) {
 	case *l2tp.SCCRQ:
-		if t.initiator || m.AssignedTunnelID != t.peer.TunnelID {
+		if t.initiator || sccrqID(m, t.version) != t.peer.TunnelID {
 			t.drop(ErrWrongTunnel)
 			return false
 		}
-		if t.state == WaitCtlConn || t.Began(payload) {
+		if t.state == WaitCtlConn && version == t.version || t.Began(ev.Payload) {
 			return true
 		}
 		t.probe(now)
@@ -267,12 +299,15 @@ func (t *Tunnel) isOurs(now time.Time, h l2tp.Header, payload []byte) bool {
 
 // message handles one message, in order and exactly once.
 func (t *Tunnel) message(now time.Time, sessionID uint32, payload []byte) {
-	m, err := l2tp.ParseMessage(l2tp.Version, payload, t.cfg.Secret)
+	m, err := l2tp.ParseMessage(t.version, payload, t.secret())
 	if err != nil {
 		t.badMessage(now, sessionID, err)
 		return
 	}
 	if m.Type().SessionLevel() {
+		if t.version == l2tp.Version3 {
+			sessionID = remoteSessionID(m)
+		}
 		t.sessionMessage(now, sessionID, m)
 		return
 	}
@@ -301,6 +336,9 @@ func (t *Tunnel) badMessage(now time.Time, sessionID uint32, err error) {
 	case bad.Scope == l2tp.ScopeMessage:
 		t.drop(err)
 	case bad.Scope == l2tp.ScopeSession && t.state == Established:
+		if t.version == l2tp.Version3 {
+			sessionID = bad.RemoteSessionID
+		}
 		t.badSessionMessage(now, sessionID, bad)
 	default:
 		t.drop(err)

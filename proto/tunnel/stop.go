@@ -36,6 +36,7 @@ func (t *Tunnel) stop(now time.Time, cause Cause) {
 		return
 	}
 	t.ch.DropWaiting()
+	t.stopped = cause.Result
 	t.down(now, cause)
 	t.sendStopCCN(now, cause.Result)
 }

@@ -22,25 +22,34 @@ func message(t l2tp.MessageType) l2tp.Message {
 	case l2tp.TypeHELLO:
 		return &l2tp.HELLO{}
 	case l2tp.TypeOCRQ:
-		return &l2tp.OCRQ{AssignedSessionID: 700, MaximumBPS: 64000, BearerType: l2tp.BearerDigital, FramingType: l2tp.FramingSync, CalledNumber: "1"}
+		return &l2tp.OCRQ{AssignedSessionID: 700, MaximumBPS: 64000, BearerType: l2tp.BearerDigital, FramingType: l2tp.FramingSync, CalledNumber: "1",
+			PseudowireType: l2tp.PseudowirePPP, CircuitStatus: l2tp.CircuitActive}
 	case l2tp.TypeOCRP:
-		return &l2tp.OCRP{AssignedSessionID: 700}
+		return &l2tp.OCRP{AssignedSessionID: 700, CircuitStatus: l2tp.CircuitActive}
 	case l2tp.TypeOCCN:
-		return &l2tp.OCCN{TxConnectSpeed: 64000, FramingType: l2tp.FramingSync}
+		return &l2tp.OCCN{AssignedSessionID: 700, TxConnectSpeed: 64000, FramingType: l2tp.FramingSync}
 	case l2tp.TypeICRQ:
-		return &l2tp.ICRQ{AssignedSessionID: 700}
+		return icrq(700)
 	case l2tp.TypeICRP:
-		return &l2tp.ICRP{AssignedSessionID: 700}
+		return &l2tp.ICRP{AssignedSessionID: 700, CircuitStatus: l2tp.CircuitActive}
 	case l2tp.TypeICCN:
-		return &l2tp.ICCN{TxConnectSpeed: 64000, FramingType: l2tp.FramingSync}
+		return &l2tp.ICCN{AssignedSessionID: 700, TxConnectSpeed: 64000, FramingType: l2tp.FramingSync}
 	case l2tp.TypeCDN:
 		return &l2tp.CDN{AssignedSessionID: 700, ResultCode: l2tp.ResultCode{Result: l2tp.CDNBusy}}
 	case l2tp.TypeWEN:
-		return &l2tp.WEN{}
+		return &l2tp.WEN{AssignedSessionID: 700}
 	case l2tp.TypeSLI:
-		return &l2tp.SLI{}
+		status := l2tp.CircuitStatus(0)
+		return &l2tp.SLI{AssignedSessionID: 700, CircuitStatus: &status}
+	case l2tp.TypeACK:
+		return &l2tp.ACK{}
 	}
 	panic("no such message")
+}
+
+// icrq is an ICRQ that both versions can have.
+func icrq(id uint32) *l2tp.ICRQ {
+	return &l2tp.ICRQ{AssignedSessionID: id, PseudowireType: l2tp.PseudowirePPP, CircuitStatus: l2tp.CircuitActive}
 }
 
 var allTypes = []l2tp.MessageType{
@@ -96,32 +105,37 @@ func TestEveryMessageInEveryTunnelState(t *testing.T) {
 	otherwise := map[State]string{
 		WaitCtlReply: "StopCCN 7", WaitCtlConn: "StopCCN 7", Established: "StopCCN 7", Dead: "drop",
 	}
-	in := map[State]func(*testing.T) *peer{
-		WaitCtlReply: func(t *testing.T) *peer { return dial(t, testConfig()) },
-		WaitCtlConn:  func(t *testing.T) *peer { return accept(t, testConfig(), theirSCCRQ()) },
-		Established:  func(t *testing.T) *peer { return dialled(t, testConfig()) },
-		Dead: func(t *testing.T) *peer {
-			p := dialled(t, testConfig())
+	in := map[State]func(*testing.T, Config) *peer{
+		WaitCtlReply: func(t *testing.T, cfg Config) *peer { return dial(t, cfg) },
+		WaitCtlConn:  func(t *testing.T, cfg Config) *peer { return accept(t, cfg, theirSCCRQ()) },
+		Established:  func(t *testing.T, cfg Config) *peer { return dialled(t, cfg) },
+		Dead: func(t *testing.T, cfg Config) *peer {
+			p := dialled(t, cfg)
 			p.step(Stop{})
 			return p
 		},
 	}
-	for state, begin := range in {
-		for _, m := range allTypes {
-			t.Run(state.String()+"/"+m.String(), func(t *testing.T) {
-				p := begin(t)
-				if p.tunnel.State() != state {
-					t.Fatalf("state is %v", p.tunnel.State())
-				}
-				p.send(0, message(m))
-				expect, ok := want[state][m]
-				if !ok {
-					expect = otherwise[state]
-				}
-				if got := p.outcome(state); got != expect {
-					t.Errorf("%s, want %s; actions %v, sent %v", got, expect, p.actions, p.sent)
-				}
-			})
+	for name, config := range testConfigs {
+		for state, begin := range in {
+			for _, m := range allTypes {
+				t.Run(name+"/"+state.String()+"/"+m.String(), func(t *testing.T) {
+					p := begin(t, config())
+					if p.tunnel.State() != state {
+						t.Fatalf("state is %v", p.tunnel.State())
+					}
+					if state == WaitCtlReply && m != l2tp.TypeSCCRP {
+						p.nonce = nil // it has not told any
+					}
+					p.send(0, message(m))
+					expect, ok := want[state][m]
+					if !ok {
+						expect = otherwise[state]
+					}
+					if got := p.outcome(state); got != expect {
+						t.Errorf("%s, want %s; actions %v, sent %v", got, expect, p.actions, p.sent)
+					}
+				})
+			}
 		}
 	}
 }
@@ -130,12 +144,12 @@ func TestEveryMessageInEveryTunnelState(t *testing.T) {
 type callStage struct {
 	table string // of RFC 2661
 	state SessionState
-	begin func(*testing.T) (*peer, uint32)
+	begin func(*testing.T, Config) (*peer, uint32)
 }
 
-func placeStage(d Direction, messages ...l2tp.Message) func(*testing.T) (*peer, uint32) {
-	return func(t *testing.T) (*peer, uint32) {
-		p := dialled(t, testConfig())
+func placeStage(d Direction, messages ...l2tp.Message) func(*testing.T, Config) (*peer, uint32) {
+	return func(t *testing.T, cfg Config) (*peer, uint32) {
+		p := dialled(t, cfg)
 		p.step(PlaceCall{Ref: "ref", Call: Call{Direction: d, CalledNumber: "1"}})
 		id := find[CallPlaced](p).Session
 		for _, m := range messages {
@@ -146,9 +160,9 @@ func placeStage(d Direction, messages ...l2tp.Message) func(*testing.T) (*peer, 
 	}
 }
 
-func requestStage(m l2tp.Message, then ...any) func(*testing.T) (*peer, uint32) {
-	return func(t *testing.T) (*peer, uint32) {
-		p := dialled(t, testConfig())
+func requestStage(m l2tp.Message, then ...any) func(*testing.T, Config) (*peer, uint32) {
+	return func(t *testing.T, cfg Config) (*peer, uint32) {
+		p := dialled(t, cfg)
 		p.send(0, m)
 		id := find[CallRequested](p).Session
 		for _, step := range then {
@@ -171,9 +185,9 @@ func requestStage(m l2tp.Message, then ...any) func(*testing.T) (*peer, uint32) 
 var callStages = []callStage{
 	{"7.4.1", CallWaitReply, placeStage(Incoming)},
 	{"7.4.1", CallEstablished, placeStage(Incoming, &l2tp.ICRP{AssignedSessionID: 600})},
-	{"7.4.2", CallWaitOwner, requestStage(&l2tp.ICRQ{AssignedSessionID: 600})},
-	{"7.4.2", CallWaitConnect, requestStage(&l2tp.ICRQ{AssignedSessionID: 600}, AcceptCall{Ref: "ref"})},
-	{"7.4.2", CallEstablished, requestStage(&l2tp.ICRQ{AssignedSessionID: 600}, AcceptCall{Ref: "ref"}, message(l2tp.TypeICCN))},
+	{"7.4.2", CallWaitOwner, requestStage(icrq(600))},
+	{"7.4.2", CallWaitConnect, requestStage(icrq(600), AcceptCall{Ref: "ref"})},
+	{"7.4.2", CallEstablished, requestStage(icrq(600), AcceptCall{Ref: "ref"}, message(l2tp.TypeICCN))},
 	{"7.5.1", CallWaitOwner, requestStage(ocrq(600))},
 	{"7.5.1", CallWaitCSAnswer, requestStage(ocrq(600), AcceptCall{Ref: "ref"})},
 	{"7.5.1", CallEstablished, requestStage(ocrq(600), AcceptCall{Ref: "ref", Connected: true})},
@@ -247,6 +261,8 @@ func (p *peer) callOutcome(id uint32, before SessionState) string {
 		return "CDN"
 	case count[LinkInfo](p) > 0:
 		return "info"
+	case count[CircuitStatus](p) > 0:
+		return "status"
 	case count[WANErrors](p) > 0:
 		return "errors"
 	}
@@ -262,14 +278,39 @@ func (p *peer) callOutcome(id uint32, before SessionState) string {
 	return "none"
 }
 
+// callRow is what a message does in a state. The tables of RFC 3931 sections 7.3.1,
+// 7.3.2, 7.4.2 and 7.4.1 are those of RFC 2661 but for the ties (v3tie_test.go). An
+// SLI of version 3 tells the status of either end's circuit, before the session is up
+// as well, and of a pseudowire both ends may be LACs, which send WEN.
+func callRow(version uint8, stage callStage, m l2tp.MessageType) string {
+	switch {
+	case version == l2tp.Version3 && m == l2tp.TypeSLI && stage.state == CallEstablished:
+		return "status"
+	case version == l2tp.Version3 && m == l2tp.TypeSLI:
+		return "none"
+	case version == l2tp.Version3 && m == l2tp.TypeWEN && stage.state == CallEstablished:
+		return "errors"
+	}
+	if want, ok := callRows[stage.table][stage.state][m]; ok {
+		return want
+	}
+	return "CDN"
+}
+
 func TestEveryMessageInEveryCallState(t *testing.T) {
+	for name, config := range testConfigs {
+		t.Run(name, func(t *testing.T) { everyMessageInEveryCallState(t, config) })
+	}
+}
+
+func everyMessageInEveryCallState(t *testing.T, config func() Config) {
 	for _, stage := range callStages {
 		for _, m := range allTypes {
 			if !m.SessionLevel() {
 				continue // TestEveryMessageInEveryTunnelState
 			}
 			t.Run(fmt.Sprintf("%s/%v/%v", stage.table, stage.state, m), func(t *testing.T) {
-				p, id := stage.begin(t)
+				p, id := stage.begin(t, config())
 				s, ok := p.tunnel.Session(id)
 				if !ok || s.State != stage.state {
 					t.Fatalf("session %+v", s)
@@ -278,10 +319,7 @@ func TestEveryMessageInEveryCallState(t *testing.T) {
 					t.Fatalf("LNS is %v", s.LNS)
 				}
 				p.send(id, message(m))
-				want, ok := callRows[stage.table][stage.state][m]
-				if !ok {
-					want = "CDN"
-				}
+				want := callRow(p.version, stage, m)
 				if got := p.callOutcome(id, stage.state); got != want {
 					t.Errorf("%s, want %s; actions %v, sent %v", got, want, p.actions, p.sent)
 				}
@@ -296,9 +334,15 @@ func TestEveryMessageInEveryCallState(t *testing.T) {
 // The rows "Local close request" and "Bearer line drop" of all four tables: "Send
 // CDN, Clean up", and in wait-tunnel "Clean up" without a word.
 func TestCloseInEveryCallState(t *testing.T) {
+	for name, config := range testConfigs {
+		t.Run(name, func(t *testing.T) { closeInEveryCallState(t, config) })
+	}
+}
+
+func closeInEveryCallState(t *testing.T, config func() Config) {
 	for _, stage := range callStages {
 		t.Run(fmt.Sprintf("%s/%v", stage.table, stage.state), func(t *testing.T) {
-			p, id := stage.begin(t)
+			p, id := stage.begin(t, config())
 			cause := Cause{
 				Result: l2tp.ResultCode{Result: l2tp.CDNLossOfCarrier, Message: "line dropped"},
 				Q931:   &l2tp.Q931Cause{Cause: 16, Message: 0x45, Advisory: "normal"},
@@ -310,8 +354,8 @@ func TestCloseInEveryCallState(t *testing.T) {
 				t.Fatalf("%s; actions %v, sent %v", got, p.actions, p.sent)
 			}
 			cdn, sent := sentOf[*l2tp.CDN](p)
-			if sent.SessionID != s.PeerID {
-				t.Errorf("CDN to session %d, want %d", sent.SessionID, s.PeerID)
+			if to := sent.SessionID | cdn.RemoteSessionID; to != s.PeerID {
+				t.Errorf("CDN to session %d, want %d", to, s.PeerID)
 			}
 			if cdn.ResultCode != cause.Result || *cdn.Q931Cause != *cause.Q931 || *cdn.PPPDisconnect != *cause.PPP {
 				t.Errorf("CDN %v", describe(cdn))
@@ -328,7 +372,7 @@ func TestCloseInEveryCallState(t *testing.T) {
 		})
 	}
 	t.Run("wait-tunnel", func(t *testing.T) {
-		p := dial(t, testConfig())
+		p := dial(t, config())
 		p.step(PlaceCall{Ref: "ref"})
 		id := find[CallPlaced](p).Session
 		p.step(CloseCall{Session: id})

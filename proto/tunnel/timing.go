@@ -46,7 +46,7 @@ func (t *Tunnel) expire(now time.Time) {
 	if t.state != Established && due(now, t.setupBy) {
 		t.fail(now, l2tp.ResultCode{
 			Result:  l2tp.StopCCNGeneral,
-			Message: "the tunnel was not established in time",
+			Message: "the tunnel was not established in time" + t.suspicion(),
 		}, ErrSetupTimeout)
 	}
 	for s := t.pending.head; s != nil && due(now, s.deadline); s = t.pending.head {
@@ -103,7 +103,11 @@ func (t *Tunnel) callTimeout(now time.Time, s *session) {
 		Result:  l2tp.CDNNotEstablishedInTime,
 		Message: "no progress in state " + s.state.String() + " for " + t.cfg.CallTimeout.String(),
 	}
-	if s.lns() {
+	switch {
+	case t.version == l2tp.Version3:
+		// RFC 3931 section 5.4.2: "Finite state machine error or timeout."
+		result.Result = cdnFSMError
+	case s.lns():
 		// Result 10 speaks of the "time allotted by LAC"; an LNS has none.
 		result.Result = l2tp.CDNNoFacilitiesTemporary
 	}

@@ -146,7 +146,7 @@ func (s *script) command(line string) []string {
 			s.t.Fatal(err)
 		}
 		h, _, _ := l2tp.ParseHeader(l2tp.AppendControl(nil, 0, 0, 0, 0, payload))
-		s.p.step(Receive{h, payload})
+		s.p.step(Receive{Header: h, Payload: payload})
 	case "ack":
 		s.p.ack()
 	case "data":
@@ -268,7 +268,11 @@ func (s *script) state() []string {
 	if d := t.Deadline(); !d.IsZero() {
 		line += " until " + d.Sub(epoch).String()
 	}
-	lines := []string{line, "peer" + strings.TrimPrefix(describe(t.Peer()), "PeerInfo")}
+	peer := t.Peer()
+	if peer.Version == l2tp.Version {
+		peer.Version = 0 // it goes without saying
+	}
+	lines := []string{line, "peer" + strings.TrimPrefix(describe(peer), "PeerInfo")}
 	for id := range 1 << 16 {
 		if c, ok := t.Session(uint32(id)); ok {
 			c.Since = time.Time{}

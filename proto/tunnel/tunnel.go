@@ -1,6 +1,13 @@
 // Package tunnel is the control connection and session state machine of L2TPv2,
-// RFC 2661 sections 5 and 7, for LAC and LNS alike and for calls in both
-// directions. It is pure: Step takes the time and an event and returns actions.
+// RFC 2661 sections 5 and 7, and of L2TPv3, RFC 3931 sections 3 to 7, for LAC and
+// LNS alike and for calls in both directions. It is pure: Step takes the time and an
+// event and returns actions.
+//
+// The tables of the two versions are the same but for names. What only version 3 has
+// is in the files whose names begin with v3: Control Message Authentication, the
+// choice of the version, and what the messages of a session say in it. There, the
+// tunnel of RFC 2661 is called control connection, and its Assigned Tunnel ID
+// Assigned Control Connection ID; here both have the older name.
 //
 // A Tunnel belongs to one goroutine at a time. It sends nothing and keeps no
 // timer: the owner performs the actions, puts Send on the wire, and calls Step
@@ -23,6 +30,12 @@ type Tunnel struct {
 	state     State
 	initiator bool
 
+	// version is that of our messages. undecided says that we sent an SCCRQ that both
+	// versions understand, and have no answer: it is 2 until then.
+	version   uint8
+	undecided bool
+	auth      authentication // version 3 only
+
 	peer PeerInfo
 	// challenge is what we sent and want a response to; nil: nothing.
 	challenge []byte
@@ -30,10 +43,13 @@ type Tunnel struct {
 	// request is a hash of the SCCRQ that began an accepted tunnel.
 	request uint64
 
-	ids      idSpace
+	ids      idSpace // of version 2
+	wideIDs  wideIDs // of version 3
 	sessions map[uint32]*session
 	// byPeer finds a session by the Assigned Session ID of the peer.
 	byPeer map[uint32]*session
+	// byEnd finds a session of version 3 in CallWaitReply by its Remote End ID.
+	byEnd map[string]*session
 	// unsent are the calls in CallWaitTunnel, in the order they were placed.
 	unsent sessionList
 	// pending are the calls that wait with a deadline, the earliest first: each
@@ -45,6 +61,7 @@ type Tunnel struct {
 	lastData time.Time
 	stats    Stats
 	serial   uint32
+	stopped  l2tp.ResultCode // of our StopCCN
 
 	actions []Action
 	packets []byte // backs the Send actions of this step
@@ -60,28 +77,48 @@ func Dial(now time.Time, cfg Config) (*Tunnel, []Action) {
 	t := newTunnel(now, cfg)
 	t.initiator = true
 	t.state = WaitCtlReply
+	if t.undecided = t.cfg.Fallback && t.version == l2tp.Version3; t.undecided {
+		t.version = l2tp.Version
+		t.ch.SetVersion(l2tp.Version, t.auth.sealer(), nil)
+	}
 	t.sendSCCRQ(now)
 	return t, t.finish(now)
 }
 
-// Accept begins a tunnel that a peer asks for with the SCCRQ in payload, once
+// Accept is AcceptPacket for an SCCRQ whose digest need not be looked at, as in
+// version 2 there is none.
+func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, []Action, error) {
+	return AcceptPacket(now, cfg, Receive{Header: h, Payload: payload})
+}
+
+// AcceptPacket begins a tunnel that a peer asks for with the SCCRQ in ev, once
 // the owner's policy said yes. The actions answer it: with SCCRP, or with a
 // StopCCN if the tunnel cannot be (protocol version, authentication). In the
 // latter case they end with TunnelDown and Gone: no state is kept for a request
 // that was turned down, as a lost StopCCN is sent again when the peer repeats
 // its SCCRQ.
 //
-// An error (ErrNotFirst, *l2tp.Error) means that payload is no SCCRQ, or one that
-// does not say whom to answer; there is no tunnel and there are no actions then.
+// The version of the tunnel is cfg.Version. An SCCRQ of version 2 that offers version
+// 3 besides will do for both, RFC 3931 section 4.7.3; another of the other version is
+// turned down.
+//
+// An error (ErrNotFirst, *l2tp.Error) means that ev is no SCCRQ, or one that does not
+// say whom to answer, or that its digest is wrong (ErrDigest); there is no tunnel and
+// there are no actions then.
 //
 // RFC 2661 section 7.2.1: "idle | Receive SCCRQ, acceptable | Send SCCRP |
 // wait-ctl-conn" and "not acceptable | Send StopCCN, Clean up | idle".
-func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, []Action, error) {
+func AcceptPacket(now time.Time, cfg Config, ev Receive) (*Tunnel, []Action, error) {
+	h, payload := ev.Header, ev.Payload
 	// Section 5.8: "The message sequence number, Ns, begins at 0."
-	if !h.Control || h.Ns != 0 {
+	if kind, ok := l2tp.PeekMessageType(payload); !h.Control || h.Ns != 0 || ok && kind != l2tp.TypeSCCRQ {
 		return nil, nil, ErrNotFirst
 	}
-	m, err := l2tp.ParseMessage(l2tp.Version, payload, cfg.Secret)
+	t := newTunnel(now, cfg)
+	if t.version == l2tp.Version3 && !t.auth.verifySCCRQ(ev) {
+		return nil, nil, ErrDigest
+	}
+	m, err := l2tp.ParseMessage(versionOf(h), payload, t.secret())
 	var bad *l2tp.Error
 	if errors.As(err, &bad) && !answerable(bad) {
 		return nil, nil, err
@@ -90,7 +127,6 @@ func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, 
 	if !ok && bad == nil {
 		return nil, nil, ErrNotFirst
 	}
-	t := newTunnel(now, cfg)
 	t.state = WaitCtlConn
 	t.request = hashPayload(payload)
 	if err := t.ch.Receive(now, h, payload); err != nil {
@@ -98,10 +134,11 @@ func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, 
 	}
 	t.ch.NextMessage() // it is the SCCRQ that was parsed above
 	if bad != nil {
+		t.setVersion(versionOf(h))
 		t.ch.SetPeer(bad.AssignedTunnelID, 0)
 		t.turnDown(now, bad.Result, bad)
 	} else {
-		t.recvFirstSCCRQ(now, sccrq)
+		t.recvFirstSCCRQ(now, versionOf(h), sccrq)
 	}
 	return t, t.finish(now), nil
 }
@@ -116,9 +153,15 @@ func newTunnel(now time.Time, cfg Config) *Tunnel {
 	t := &Tunnel{
 		cfg:      cfg,
 		ch:       reliable.New(cfg.Reliable),
+		version:  cfg.Version,
 		sessions: make(map[uint32]*session),
 		byPeer:   make(map[uint32]*session),
 		lastData: now,
+	}
+	if t.version == l2tp.Version3 {
+		t.auth = newAuthentication(&cfg)
+		t.byEnd = make(map[string]*session)
+		t.setVersion(t.version)
 	}
 	if cfg.SetupTimeout > 0 {
 		t.setupBy = now.Add(cfg.SetupTimeout)
@@ -126,9 +169,13 @@ func newTunnel(now time.Time, cfg Config) *Tunnel {
 	return t
 }
 
-// Refuse appends to dst a whole StopCCN packet that turns down an SCCRQ, and
-// keeps no state: it has Ns 0 and acknowledges the SCCRQ. localID is put in the
-// Assigned Tunnel ID AVP; as the tunnel never was, any will do, 0 as well. dst is returned as it was if the SCCRQ cannot be answered.
+// Refuse appends to dst a whole StopCCN packet that turns down an SCCRQ, in the
+// version that its header h has, and keeps no state: it has Ns 0 and acknowledges the
+// SCCRQ. localID is put in the Assigned Tunnel ID AVP; as the tunnel never was, any
+// will do, 0 as well. dst is returned as it was if the SCCRQ cannot be answered.
+//
+// There is no digest in it, so that a peer of version 3 which has a secret ignores
+// it; to whom that matters calls AcceptPacket and then Stop.
 //
 // RFC 2661 section 7.2.1: "idle | Receive SCCRQ, not acceptable | Send StopCCN,
 // Clean up | idle".
@@ -137,11 +184,16 @@ func Refuse(dst []byte, h l2tp.Header, sccrq *l2tp.SCCRQ, result l2tp.ResultCode
 		return dst
 	}
 	m := &l2tp.StopCCN{AssignedTunnelID: localID, ResultCode: result}
-	payload, err := l2tp.AppendMessage(nil, m, l2tp.AppendOptions{})
+	version := versionOf(h)
+	payload, err := l2tp.AppendMessage(nil, m, l2tp.AppendOptions{Version: version})
 	if err != nil {
 		return dst
 	}
-	return l2tp.AppendControl(dst, sccrq.AssignedTunnelID, 0, 0, h.Ns+1, payload)
+	answer := l2tp.Header{
+		Control: true, Version: version, Length: uint16(l2tp.ControlHeaderLen + len(payload)),
+		TunnelID: sccrq.AssignedTunnelID, Nr: h.Ns + 1,
+	}
+	return append(answer.Append(dst), payload...)
 }
 
 // Began says whether payload is that of the SCCRQ which this tunnel was accepted

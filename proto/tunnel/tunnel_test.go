@@ -114,7 +114,7 @@ func TestWrongHeader(t *testing.T) {
 	} {
 		h := p.header(0, nil)
 		c.change(&h)
-		p.step(Receive{h, payload})
+		p.step(Receive{Header: h, Payload: payload})
 		if got := find[Drop](p).Reason; got != c.want || p.tunnel.State() != Established || len(p.sent) != 0 {
 			t.Errorf("%s: %v, want %v; state %v, sent %v", name, got, c.want, p.tunnel.State(), p.sent)
 		}

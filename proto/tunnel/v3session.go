@@ -1,0 +1,336 @@
+package tunnel
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"adit/proto/l2tp"
+)
+
+// cookieLengths are those that a data message can have. RFC 3931 section 5.4.4: "The
+// Assigned Cookie is a 4-octet or 8-octet random value."
+var cookieLengths = []int{0, 4, 8}
+
+// remoteSessionID is our ID of the session that a message of version 3 is about; 0 if
+// its sender does not know it. RFC 3931 section 5.4.4: "The Remote Session ID AVP MUST
+// be present in all session-level control messages."
+func remoteSessionID(m l2tp.Message) uint32 {
+	switch m := m.(type) {
+	case *l2tp.ICRQ:
+		return m.RemoteSessionID
+	case *l2tp.ICRP:
+		return m.RemoteSessionID
+	case *l2tp.ICCN:
+		return m.RemoteSessionID
+	case *l2tp.OCRQ:
+		return m.RemoteSessionID
+	case *l2tp.OCRP:
+		return m.RemoteSessionID
+	case *l2tp.OCCN:
+		return m.RemoteSessionID
+	case *l2tp.CDN:
+		return m.RemoteSessionID
+	case *l2tp.WEN:
+		return m.RemoteSessionID
+	case *l2tp.SLI:
+		return m.RemoteSessionID
+	}
+	return 0
+}
+
+// address puts the IDs of both ends into a message of ours, in version 3. RFC 3931
+// section 5.4.4: "When a session-level control message must be sent to the peer before
+// the Local Session ID AVP has been received, the value of the Remote Session ID AVP
+// MUST be set to zero. Additionally, the Local Session ID AVP (sent in a previous
+// control message for this session) MUST be included in the control message."
+func (t *Tunnel) address(m l2tp.Message, local, remote uint32) {
+	if t.version != l2tp.Version3 {
+		return
+	}
+	switch m := m.(type) {
+	case *l2tp.ICRQ:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.ICRP:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.ICCN:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.OCRQ:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.OCRP:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.OCCN:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.CDN:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.WEN:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	case *l2tp.SLI:
+		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	}
+}
+
+// find3 is lookup with the reverse lookup of version 3, for the messages that "might be
+// subject to a reverse lookup by a receiving peer": by the peer's Local Session ID if
+// it does not know ours.
+func (t *Tunnel) find3(sessionID, peerID uint32) *session {
+	if sessionID == 0 && t.version == l2tp.Version3 && peerID != 0 {
+		return t.byPeer[peerID]
+	}
+	return t.lookup(sessionID)
+}
+
+// prepare3 completes a call of ours, and says why it cannot be. The type of its
+// pseudowire is checked when the peer's are known.
+func (t *Tunnel) prepare3(call *Call) (l2tp.ResultCode, error) {
+	if call.Pseudowire == 0 {
+		call.Pseudowire = l2tp.PseudowirePPP
+	}
+	return t.prepareEnd(call)
+}
+
+// prepareEnd completes what our end wants of a session.
+func (t *Tunnel) prepareEnd(call *Call) (l2tp.ResultCode, error) {
+	if call.Pseudowire == l2tp.PseudowirePPP && call.LocalStatus == 0 {
+		call.LocalStatus = l2tp.CircuitActive | l2tp.CircuitNew
+	}
+	if result, err := wireRefusal(&call.Local); err != nil {
+		return result, err
+	}
+	w := &call.Local
+	if len(w.Cookie) == 0 && w.CookieLength != 0 {
+		if !slices.Contains(cookieLengths, w.CookieLength) {
+			return generalResult(l2tp.ErrorValue, "a cookie has 0, 4 or 8 octets"), ErrCookie
+		}
+		// RFC 3931 section 4.1: "the cookie is a cryptographically random value".
+		cookie, err := t.random(w.CookieLength)
+		if err != nil {
+			return generalResult(l2tp.ErrorInsufficientResources, err.Error()), err
+		}
+		w.Cookie = cookie
+	}
+	w.CookieLength = len(w.Cookie)
+	return l2tp.ResultCode{}, nil
+}
+
+// wireRefusal says why data messages cannot be what one end wants.
+//
+// RFC 3931 section 5.4.4: "Data sequencing may only be requested when there is an
+// L2-Specific Sublayer present that can provide sequence numbers. If sequencing is
+// requested without requesting a L2-Specific Sublayer AVP, the session MUST be
+// disconnected with a Result Code of 15".
+func wireRefusal(w *Wire) (l2tp.ResultCode, error) {
+	switch {
+	case !slices.Contains(cookieLengths, len(w.Cookie)):
+		return generalResult(l2tp.ErrorValue, "a cookie has 0, 4 or 8 octets"), ErrCookie
+	case w.Sublayer > l2tp.SublayerATM:
+		// "the receiving LCCE MUST include the identified L2-Specific Sublayer in
+		// its outgoing data messages".
+		return generalResult(l2tp.ErrorValue, "L2-Specific Sublayer: "+w.Sublayer.String()+" is not known here"), ErrSublayer
+	case w.Sequencing > l2tp.SequencingAll:
+		return generalResult(l2tp.ErrorValue, "Data Sequencing: "+w.Sequencing.String()+" is not known here"), ErrSublayer
+	case w.Sequencing != l2tp.SequencingNone && w.Sublayer == l2tp.SublayerNone:
+		return l2tp.ResultCode{
+			Result:  cdnSequencingNoSublayer,
+			Message: "sequence numbers need an L2-Specific Sublayer",
+		}, ErrSublayer
+	}
+	return l2tp.ResultCode{}, nil
+}
+
+// pseudowireRefusal checks the type of a session against those that an end has.
+//
+// RFC 3931 section 5.4.4: "A peer MUST NOT request an incoming or outgoing call with a
+// PW Type AVP specifying a value not advertised in the PW Capabilities List AVP it
+// received during control connection establishment. Attempts to do so MUST result in
+// the call being rejected via a CDN with the Result Code set to 14".
+func pseudowireRefusal(kind l2tp.PseudowireType, have []l2tp.PseudowireType, end string) (l2tp.ResultCode, error) {
+	if slices.Contains(have, kind) {
+		return l2tp.ResultCode{}, nil
+	}
+	return l2tp.ResultCode{
+		Result:  cdnUnsupportedPW,
+		Message: "pseudowire type " + kind.String() + " is not among those of " + end,
+	}, ErrPseudowire
+}
+
+// refusal3 is refusal for what only version 3 has.
+func (t *Tunnel) refusal3(call *Call) (l2tp.ResultCode, error) {
+	if result, err := pseudowireRefusal(call.Pseudowire, t.cfg.Pseudowires, "this end"); err != nil {
+		return result, err
+	}
+	return wireRefusal(&call.Peer)
+}
+
+// placeRefusal3 is placeRefusal in version 3, which knows neither framing nor bearer.
+func (t *Tunnel) placeRefusal3(s *session) (l2tp.ResultCode, error) {
+	if result, err := pseudowireRefusal(s.call.Pseudowire, t.peer.Pseudowires, "the peer"); err != nil {
+		return result, err
+	}
+	tie, err := t.newTie(&s.call)
+	if err != nil {
+		return generalResult(l2tp.ErrorInsufficientResources, err.Error()), err
+	}
+	s.tie = tie
+	return l2tp.ResultCode{}, nil
+}
+
+// newTie makes the Session Tie Breaker of a request; nil if there is to be none, or if
+// the session is for no circuit that the peer could mean too.
+func (t *Tunnel) newTie(call *Call) ([]byte, error) {
+	if !t.cfg.TieBreaker || len(call.RemoteEndID) == 0 {
+		return nil, nil
+	}
+	return t.random(8)
+}
+
+// watchTie and unwatchTie keep byEnd: the calls whose request waits for its reply.
+func (t *Tunnel) watchTie(s *session) {
+	if t.version == l2tp.Version3 && len(s.call.RemoteEndID) != 0 {
+		t.byEnd[string(s.call.RemoteEndID)] = s
+	}
+}
+
+func (t *Tunnel) unwatchTie(s *session) {
+	if s.state == CallWaitReply && t.byEnd[string(s.call.RemoteEndID)] == s {
+		delete(t.byEnd, string(s.call.RemoteEndID))
+	}
+}
+
+// sessionTie detects and breaks a tie between a request of the peer and a call of ours
+// that waits for its reply, RFC 3931 section 5.4.4: "A session-level tie is detected if
+// an LCCE receives an ICRQ or OCRQ with an End ID AVP whose value matches that which was
+// just sent in an outgoing ICRQ or OCRQ to the same peer." It returns false if the
+// request is done with.
+//
+//   - We win: the one "with the lower value "wins" and MUST send a CDN with result code
+//     set to 13 (as defined in Section 5.4.2) in response to the losing ICRQ or OCRQ."
+//   - We lose: section 7.3.1, "wait-reply | Receive ICRQ, lose tie breaker | Process as
+//     ICRQ Recipient (Section 7.3.2)". The peer has a CDN for ours on its way.
+//   - Neither: "both sides MUST discard their sessions and restart session negotiation
+//     with new random tie breaker values", or, "If neither side issues a tie breaker,
+//     then both sides MUST tear down the session."
+func (t *Tunnel) sessionTie(now time.Time, peerID uint32, call *Call, theirs *uint64) bool {
+	ours := t.byEnd[string(call.RemoteEndID)]
+	if t.version != l2tp.Version3 || len(call.RemoteEndID) == 0 || ours == nil || peerID == 0 {
+		return true
+	}
+	var tie []byte
+	if theirs != nil {
+		tie = binary.BigEndian.AppendUint64(nil, *theirs)
+	}
+	winner := ResolveTie(ours.tie, tie)
+	if winner != Ours {
+		t.loseSession(now, ours)
+	}
+	if winner == Theirs {
+		return true
+	}
+	text := "there is a request of this end for the same circuit, which won the tie breaker"
+	if winner != Ours {
+		text = "both ends asked for a session for this circuit, and no tie breaker decides"
+	}
+	t.refuse(now, peerID, l2tp.ResultCode{Result: cdnTieLost, Message: text}, ErrSessionTie)
+	return false
+}
+
+// loseSession ends a call of ours whose request lost the tie. Its ID does not count as
+// one of late: if the peer answers the request all the same, as it had closed its own
+// call before ours reached it, it is told that there is no session.
+func (t *Tunnel) loseSession(now time.Time, s *session) {
+	t.endCall(now, s, Cause{
+		Result: l2tp.ResultCode{Result: cdnTieLost, Message: ErrSessionTie.Error()},
+		Err:    ErrSessionTie,
+	})
+	t.wideIDs.forget(s.id)
+}
+
+// connected3 takes what an ICCN or OCCN says of the session; it returns false if the
+// session had to end.
+func (t *Tunnel) connected3(now time.Time, s *session, sub *l2tp.SublayerType, seq *l2tp.SequencingLevel, status *l2tp.CircuitStatus) bool {
+	if sub != nil {
+		s.call.Peer.Sublayer = *sub
+	}
+	if seq != nil {
+		s.call.Peer.Sequencing = *seq
+	}
+	if status != nil {
+		s.call.PeerStatus = *status
+	}
+	return t.wireAcceptable(now, s)
+}
+
+// wireAcceptable ends a session of which the peer wants what cannot be.
+func (t *Tunnel) wireAcceptable(now time.Time, s *session) bool {
+	result, err := wireRefusal(&s.call.Peer)
+	if err != nil {
+		t.closeSession(now, s, Cause{Result: result, Err: err})
+	}
+	return err == nil
+}
+
+// setCircuitStatus tells the peer the state of our circuit. RFC 3931 section 5.4.5: "The
+// ICCN, OCCN, and SLI control messages all MAY contain this AVP to update the status of
+// the circuit after establishment of the L2TP session is requested."
+func (t *Tunnel) setCircuitStatus(now time.Time, ev SetCircuitStatus) {
+	s := t.sessions[ev.Session]
+	switch {
+	case t.cfg.Version != l2tp.Version3, t.version != l2tp.Version3 && !t.undecided:
+		t.drop(ErrWrongVersion)
+		return
+	case s == nil:
+		t.drop(ErrUnknownSession)
+		return
+	}
+	s.call.LocalStatus = ev.Status
+	if s.state == CallEstablished {
+		t.tellStatus(now, s)
+	}
+}
+
+// tellStatus sends an SLI with our circuit's status; it reports whether the session
+// lives on.
+func (t *Tunnel) tellStatus(now time.Time, s *session) bool {
+	status := s.call.LocalStatus
+	s.toldStatus = status
+	return t.sendCall(now, s, &l2tp.SLI{CircuitStatus: &status})
+}
+
+// updateStatus sends what has changed since the peer was last told, once a session is
+// up.
+func (t *Tunnel) updateStatus(now time.Time, s *session) {
+	if t.version == l2tp.Version3 && (s.call.LocalStatus^s.toldStatus)&^l2tp.CircuitNew != 0 {
+		t.tellStatus(now, s)
+	}
+}
+
+// recvStatus: RFC 3931 section 6.14: "The Set-Link-Info control message is sent by an
+// LCCE to convey link or circuit status change information regarding the circuit
+// associated with this L2TP session." Before the session is up it is kept for CallUp.
+func (t *Tunnel) recvStatus(sessionID uint32, m *l2tp.SLI) {
+	s := t.find3(sessionID, m.AssignedSessionID)
+	switch {
+	case s == nil:
+		t.drop(ErrUnknownSession)
+		return
+	case m.CircuitStatus == nil:
+		return
+	}
+	s.call.PeerStatus = *m.CircuitStatus
+	if s.state == CallEstablished {
+		t.emit(CircuitStatus{Ref: s.ref, Session: s.id, Status: s.call.PeerStatus})
+	}
+}
+
+// acceptEnd takes what our owner wants of a session that the peer asked for; false if it
+// cannot be, and the session has ended.
+func (t *Tunnel) acceptEnd(now time.Time, s *session, end Call) bool {
+	s.call.addEnd3(cloneCall(end))
+	result, err := t.prepareEnd(&s.call)
+	if err != nil {
+		t.closeSession(now, s, Cause{Result: result, Err: err})
+		return false
+	}
+	s.toldStatus = s.call.LocalStatus
+	return true
+}
