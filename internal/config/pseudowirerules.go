@@ -42,8 +42,6 @@ func (c *checker) checkSwitch(i int, w *wire) {
 		c.add(key, "%q is this pseudowire itself; name another one", w.Name)
 	case other.raw.Switch != nil && *other.raw.Switch != w.Name:
 		c.add(key, "%q is switched with %q; each has one other, so make the two agree", other.Name, *other.raw.Switch)
-	case w.Switch != nil && w.Switch != other.Pseudowire:
-		c.add(key, "%q is switched with %q, which says so in its block; make them agree", w.Name, w.Switch.Name)
 	case other.Switch != nil && other.Switch != w.Pseudowire:
 		c.add(key, "%q is switched with %q already; each has one other, so name another", other.Name, other.Switch.Name)
 	case other.Type != w.Type:
