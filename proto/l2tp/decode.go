@@ -18,6 +18,7 @@ const (
 type decoder struct {
 	values
 	secret    []byte
+	hideWith  []byte // see hideKey
 	vector    []byte // the last Random Vector; nil: none yet
 	rest      Unparsed
 	firstFail *Error
@@ -75,6 +76,8 @@ func (d *decoder) messageType(payload []byte) (rest []byte, fail *Error) {
 	switch {
 	case !ok:
 		return nil, d.error(&Error{Err: ErrFraming}, ErrorLength)
+	case a.Type == AVPMessageType && d.version == Version3 && a.Vendor != 0:
+		return nil, d.vendorMessage(a)
 	case a.Vendor != 0 || a.Type != AVPMessageType:
 		return nil, d.error(&Error{HasAVP: true, Vendor: a.Vendor, AVP: a.Type, Err: ErrNoMessageType}, ErrorValue)
 	// "This AVP may not be hidden (the H-bit MUST be 0)." And an AVP with a
@@ -190,7 +193,7 @@ func (d *decoder) reveal(a *rawAVP) bool {
 		// "This AVP MUST precede the first AVP with the H bit set."
 		d.malformed(*a, ErrHiddenNoVector, ErrorValue)
 	default:
-		value, ok := unhide(a.Value, a.Type, d.secret, d.vector)
+		value, ok := unhide(a.Value, a.Type, d.hideKey(), d.vector)
 		if ok {
 			a.Value = value
 			return true

@@ -305,7 +305,12 @@ func TestCorrupted(t *testing.T) {
 // checkMessage parses b; if that goes well, it writes and parses the message.
 func checkMessage(t testing.TB, b []byte) {
 	t.Helper()
-	m, err := ParseMessage(Version, b, secret)
+	checkMessageVersion(t, Version, b)
+}
+
+func checkMessageVersion(t testing.TB, version uint8, b []byte) {
+	t.Helper()
+	m, err := ParseMessage(version, b, secret)
 	if err != nil {
 		checkTyped(t, err)
 		return
@@ -316,7 +321,7 @@ func checkMessage(t testing.TB, b []byte) {
 		}
 	}
 	m.Rest().Ignored = nil
-	out, err := AppendMessage(nil, m, AppendOptions{})
+	out, err := AppendMessage(nil, m, AppendOptions{Version: version})
 	if errors.Is(err, ErrMessageTooLong) {
 		return
 	}
@@ -326,7 +331,7 @@ func checkMessage(t testing.TB, b []byte) {
 	for i := range m.Rest().Extra {
 		m.Rest().Extra[i].Hidden = false // written in the clear
 	}
-	again, err := ParseMessage(Version, out, nil)
+	again, err := ParseMessage(version, out, nil)
 	if err != nil {
 		t.Fatalf("%x, written %x: %v", b, out, err)
 	}

@@ -51,24 +51,29 @@ func samples() []sample {
 // testSamples checks both directions, octet by octet.
 func testSamples(t *testing.T, list []sample) {
 	t.Helper()
+	testSamplesVersion(t, Version, list)
+}
+
+func testSamplesVersion(t *testing.T, version uint8, list []sample) {
+	t.Helper()
 	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
 			wire := octets(t, s.hex)
-			got, err := ParseMessage(Version, wire, nil)
+			got, err := ParseMessage(version, wire, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(s.msg, got); diff != "" {
 				t.Errorf("parsed (-want +got):\n%s", diff)
 			}
-			out, err := AppendMessage([]byte{0xff}, s.msg, AppendOptions{})
+			out, err := AppendMessage([]byte{0xff}, s.msg, AppendOptions{Version: version})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(hex.EncodeToString(wire), hex.EncodeToString(out[1:])); diff != "" {
 				t.Errorf("written (-want +got):\n%s", diff)
 			}
-			testTruncated(t, wire)
+			testTruncated(t, version, wire)
 		})
 	}
 }
@@ -76,7 +81,7 @@ func testSamples(t *testing.T, list []sample) {
 // testTruncated cuts the message at every octet. A cut between two AVPs may
 // leave a message that lacks only optional ones; any other must be refused, by
 // a typed error.
-func testTruncated(t *testing.T, wire []byte) {
+func testTruncated(t *testing.T, version uint8, wire []byte) {
 	t.Helper()
 	whole := map[int]bool{}
 	for rest := wire; len(rest) > 0; {
@@ -87,7 +92,7 @@ func testTruncated(t *testing.T, wire []byte) {
 		}
 	}
 	for n := range wire {
-		m, err := ParseMessage(Version, wire[:n:n], nil)
+		m, err := ParseMessage(version, wire[:n:n], nil)
 		if err != nil {
 			checkTyped(t, err)
 			if m != nil {

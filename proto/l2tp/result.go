@@ -39,7 +39,7 @@ const generalError = StopCCNGeneralError
 // ErrorCode is the general Error Code of the Result Code AVP.
 type ErrorCode uint16
 
-// The Error Codes of RFC 2661 section 4.4.2.
+// The Error Codes of RFC 2661 section 4.4.2 and RFC 3931 section 5.4.2.
 const (
 	ErrorNone                  ErrorCode = 0
 	ErrorNoControlConnection   ErrorCode = 1 // no control connection exists yet
@@ -50,6 +50,9 @@ const (
 	ErrorVendorSpecific        ErrorCode = 6 // the message says more
 	ErrorTryAnother            ErrorCode = 7 // try another LNS
 	ErrorUnknownMandatoryAVP   ErrorCode = 8
+	// ErrorTryAnotherDirected is of RFC 3931 section 5.4.2: "The Error Message MUST
+	// contain a comma-separated list of addresses from which the initiator may choose."
+	ErrorTryAnotherDirected ErrorCode = 9
 )
 
 var errorTexts = [...]string{
@@ -62,6 +65,7 @@ var errorTexts = [...]string{
 	"vendor-specific error",
 	"try another",
 	"unknown AVP with the M bit set",
+	"try another directed",
 }
 
 // String is the RFC's text in short.
@@ -108,17 +112,22 @@ type ResultCode struct {
 	Message string    // optional, UTF-8, for a human
 }
 
-// Describe is the result in words, for the message type that carries it: TypeCDN
+// Describe is the result in the words of version 2, for the message type that carries
+// it (DescribeVersion has those of either): TypeCDN
 // or TypeStopCCN.
 func (r ResultCode) Describe(t MessageType) string {
-	text := ""
+	return r.format(r.text(t))
+}
+
+// text is the result in words; empty: there are none.
+func (r ResultCode) text(t MessageType) string {
 	switch {
 	case t == TypeCDN && int(r.Result) < len(cdnTexts):
-		text = cdnTexts[r.Result]
+		return cdnTexts[r.Result]
 	case t == TypeStopCCN && int(r.Result) < len(stopCCNTexts):
-		text = stopCCNTexts[r.Result]
+		return stopCCNTexts[r.Result]
 	}
-	return r.format(text)
+	return ""
 }
 
 // String is the result in words as far as they are the same for StopCCN and

@@ -28,7 +28,7 @@ func TestStrings(t *testing.T) {
 		{AccessLineAVP{Type: 7}, "AVP 7 of vendor 3561 "},
 		{kindText, "text"}, {kindOctets, "octets"}, {kindFields, "fields"}, {kindNone, "none"},
 		{kindUint16, "uint16"}, {kindUint32, "uint32"}, {kindUint64, "uint64"}, {kind(9), "kind 9"},
-		{ErrorTryAnother, "try another"}, {ErrorCode(9), "error code 9"},
+		{ErrorTryAnother, "try another"}, {ErrorCode(10), "error code 10"},
 		{ResultCode{Result: 2, Error: 8, Message: "x\ny"}, `result 2 (general error), error 8 (unknown AVP with the M bit set): "x\ny"`},
 		{ResultCode{Result: 1}, "result 1"},
 		{ResultCode{Result: 99, Error: 99}, "result 99, error 99"},
