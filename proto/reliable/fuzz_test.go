@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 	"time"
+
+	"adit/proto/l2tp"
 )
 
 // FuzzChannel feeds a Channel any sequence of packets, sends and times, and
@@ -16,7 +18,12 @@ func FuzzChannel(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 0, 0, 5, 0, 0, 0, 0, 0, 5, 0, 0xff, 0xff, 0, 0, 5}, uint16(65535), uint16(1))
 	f.Add([]byte{1, 0, 0, 0, 0, 9, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 9, 5, 0, 0, 0, 0, 9}, uint16(32767), uint16(0))
 	f.Fuzz(func(t *testing.T, ops []byte, start, window uint16) {
-		c := newAt(Config{ReceiveWindow: window, MaxQueue: 20, AckDelay: 50 * time.Millisecond}, start, start)
+		cfg := Config{ReceiveWindow: window, MaxQueue: 20, AckDelay: 50 * time.Millisecond}
+		dissect := dissect
+		if len(ops)%2 == 1 {
+			cfg.Version, cfg.Ack, dissect = l2tp.Version3, []byte(explicitAck), dissect3
+		}
+		c := newAt(cfg, start, start)
 		now := t0
 		delivered := start
 		ops = ops[:min(len(ops), 6*300)] // so that no input takes long
@@ -48,7 +55,7 @@ func FuzzChannel(f *testing.F) {
 				}
 				delivered++
 			}
-			fuzzTransmit(t, c, now)
+			fuzzTransmit(t, c, now, dissect)
 			checkBounds(t, c, delivered)
 		}
 	})
@@ -57,7 +64,7 @@ func FuzzChannel(f *testing.F) {
 var bodies [255 * 257]byte
 
 // fuzzTransmit checks that a Transmit leaves nothing to do for the same instant.
-func fuzzTransmit(t *testing.T, c *Channel, now time.Time) {
+func fuzzTransmit(t *testing.T, c *Channel, now time.Time, dissect func(testing.TB, []byte) packet) {
 	packets := 0
 	c.Transmit(now, func(b []byte) {
 		packets++
