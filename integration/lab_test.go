@@ -27,7 +27,8 @@ var labPackages = []string{
 }
 
 // TestLab runs the tests of labPackages inside the lab, in one boot. The
-// environment's ADIT_LAB_PACKAGES (with commas) replaces the list.
+// environment's ADIT_LAB_PACKAGES (with commas) replaces the list, and ADIT_LAB_FULL=1 has
+// tables run whole of which the fewest rows that cover them are run otherwise.
 func TestLab(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the lab boots a machine; not with -short")
@@ -36,8 +37,12 @@ func TestLab(t *testing.T) {
 	if list := os.Getenv("ADIT_LAB_PACKAGES"); list != "" {
 		packages = strings.Split(list, ",")
 	}
+	env := unpackServers(t)
+	if os.Getenv(scenario.FullVariable) != "" {
+		env = append(env, scenario.FullVariable+"=1")
+	}
 	lab.RunTests(t, packages, lab.TestOptions{
-		Options:  lab.Options{Env: unpackServers(t)},
+		Options:  lab.Options{Env: env},
 		Run:      *labRun,
 		Binaries: map[string]string{"ADIT_BIN": "adit/cmd/adit"},
 		Skip:     newerKernel,

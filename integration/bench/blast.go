@@ -37,7 +37,7 @@ func uplink(s *server, calls []call, size, burst int) (*blast, error) {
 	if b.fd, err = s.peerSocket(); err != nil {
 		return nil, err
 	}
-	segment := headerLen + size
+	segment := calls[0].headerLen() + size
 	control := segmentControl(segment)
 	for _, c := range calls {
 		text := make([]byte, 0, burst*segment)

@@ -30,11 +30,12 @@ type floorOptions struct {
 	listen, peer netip.AddrPort
 	tun          string
 	single       bool
+	taps         int // devices of Ethernet pseudowires, named by tun and a number; 0: one TUN
 }
 
 func (o floorOptions) args() []string {
 	return []string{childFloor, "-listen", o.listen.String(), "-peer", o.peer.String(),
-		"-tun", o.tun, fmt.Sprintf("-single=%t", o.single)}
+		"-tun", o.tun, fmt.Sprintf("-single=%t", o.single), fmt.Sprintf("-taps=%d", o.taps)}
 }
 
 // floorMain runs a floor until it is killed.
@@ -45,12 +46,16 @@ func floorMain(args []string) error {
 	f.TextVar(&o.peer, "peer", netip.AddrPort{}, "the peer's address")
 	f.StringVar(&o.tun, "tun", "", "name of the TUN to make")
 	f.BoolVar(&o.single, "single", false, "packet by packet")
+	f.IntVar(&o.taps, "taps", 0, "Ethernet pseudowires, each with a TAP")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	fd, err := kernel.ListenUDP(o.listen)
 	if err != nil {
 		return err
+	}
+	if o.taps > 0 {
+		return floorEthernet(fd, o)
 	}
 	if o.single {
 		return floorSingle(fd, o)

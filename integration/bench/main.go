@@ -66,6 +66,8 @@ type options struct {
 	withoutTCP      bool
 	withoutSessions bool
 	withoutLogins   bool
+	withoutEthernet bool
+	onlyEthernet    bool // nothing else
 	logins          bool // and nothing else
 }
 
@@ -84,14 +86,19 @@ func run() int {
 	flag.BoolVar(&o.withoutTCP, "no-tcp", false, "leave TCP out")
 	flag.BoolVar(&o.withoutSessions, "no-memory", false, "leave the memory of 100,000 sessions out")
 	flag.BoolVar(&o.withoutLogins, "no-logins", false, "leave logins with RADIUS out")
+	flag.BoolVar(&o.withoutEthernet, "no-ethernet", false, "leave Ethernet pseudowires out")
+	flag.BoolVar(&o.onlyEthernet, "ethernet", false, "measure Ethernet pseudowires, and nothing else")
 	flag.BoolVar(&o.logins, "logins", false, "measure logins with RADIUS, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
 	return scenario.Main("bench", os.Stderr, func(t scenario.TB) {
 		measure := o.run
-		if o.logins {
+		switch {
+		case o.logins:
 			measure = o.onlyLogins
+		case o.onlyEthernet:
+			measure = o.runEthernet
 		}
 		r := measure(ctx, t)
 		if ctx.Err() != nil {

@@ -75,11 +75,15 @@ func (s *server) generatorFor(l load) (*blast, error) {
 // count is how to look at what has passed the server, and how many packets that
 // is: what has come into its TUN, or to its peer. It is the kernel's, not the server's own.
 func (s *server) count(l load) (func() (traffic, error), func(traffic) float64) {
-	if !l.down {
-		return func() (traffic, error) { return received(s.inside, s.tun) },
-			func(t traffic) float64 { return t.cut(udpHeaders, l.size-udpHeaders) }
-	}
 	const ethernet = 14
+	if !l.down {
+		headers := udpHeaders
+		if s.ethernet {
+			headers += ethernet
+		}
+		return func() (traffic, error) { return received(s.inside, s.tun) },
+			func(t traffic) float64 { return t.cut(headers, l.size-udpHeaders) }
+	}
 	return func() (traffic, error) { return received(s.outside, s.wire) },
 		func(t traffic) float64 { return t.cut(ethernet+udpHeaders, s.messageLen+l.size) }
 }
@@ -238,7 +242,7 @@ func (s *server) readFirst(fd, size int) error {
 	if err != nil {
 		return fmt.Errorf("nothing arrives: %w", err)
 	}
-	for length := 8; length <= 20 && length+20 <= n; length++ {
+	for length := 8; length <= ethernetHeaderLen && length+20 <= n; length++ {
 		if buf[length] == 0x45 && int(binary.BigEndian.Uint16(buf[length+2:])) == size {
 			if s.messageLen = length; (n % (length + size)) == 0 {
 				return nil

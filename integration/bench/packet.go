@@ -26,16 +26,29 @@ var (
 type call struct {
 	tunnel, session uint16 // in messages to the server
 	addr            netip.Addr
+	mac             []byte // of the server's device, of an Ethernet pseudowire; else nil
+}
+
+// headerLen is the octets of a message to the server before its packet.
+func (c call) headerLen() int {
+	if c.mac != nil {
+		return ethernetHeaderLen
+	}
+	return headerLen
 }
 
 // appendMessage appends a data message of the call to its server: an IPv4 packet
 // of size octets to the sink, UDP with its checksum.
 func (c call) appendMessage(b []byte, size int) []byte {
 	be := binary.BigEndian
-	b = be.AppendUint16(b, 0x0002) // data, version 2, nothing optional
-	b = be.AppendUint16(b, c.tunnel)
-	b = be.AppendUint16(b, c.session)
-	b = be.AppendUint32(b, 0xff030021)
+	if c.mac != nil {
+		b = c.appendEthernet(b)
+	} else {
+		b = be.AppendUint16(b, 0x0002) // data, version 2, nothing optional
+		b = be.AppendUint16(b, c.tunnel)
+		b = be.AppendUint16(b, c.session)
+		b = be.AppendUint32(b, 0xff030021)
+	}
 	start := len(b)
 	b = append(b, make([]byte, size)...)
 	p := b[start:]

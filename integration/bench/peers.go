@@ -87,7 +87,7 @@ func (b *bench) startFloor() *server {
 	addr := innerPool.Addr()
 	for i := range b.sessions {
 		addr = addr.Next()
-		s.calls = append(s.calls, call{1, uint16(i + 1), addr})
+		s.calls = append(s.calls, call{tunnel: 1, session: uint16(i + 1), addr: addr})
 	}
 	return s
 }
@@ -158,7 +158,7 @@ func (b *bench) dial(s *server, n *scenario.Net) {
 	}
 	s.peer = netip.AddrPortFrom(n.AddrA(), tunnels[0].LocalAddress.Port())
 	for _, c := range up {
-		s.calls = append(s.calls, call{uint16(tunnels[0].PeerID), uint16(c.PeerID), c.LocalAddress})
+		s.calls = append(s.calls, call{tunnel: uint16(tunnels[0].PeerID), session: uint16(c.PeerID), addr: c.LocalAddress})
 	}
 }
 

@@ -42,6 +42,7 @@ type row struct {
 type report struct {
 	sessions int
 	loads    []row
+	ethernet []row              // of Ethernet pseudowires
 	tcp      map[string]float64 // bit/s
 	tcpRatio map[string]float64 // of adit's to them
 	setups   map[string]float64 // sessions/s
@@ -59,7 +60,14 @@ func (m sample) String() string {
 // figures are all of them, adit's beside each of the others'.
 func (r *report) figures() (all []figure) {
 	for _, w := range r.loads {
-		all = append(all, w.figures()...)
+		all = append(all, w.figures("")...)
+	}
+	for _, w := range r.ethernet {
+		all = append(all, w.figures(ethernetName)...)
+	}
+	if v := r.tcp[ethernetFloor]; v > 0 {
+		all = append(all, figure{ethernetName + "tcp/1-session", r.tcp[ethernetTCP], "bit/s", "floor", r.tcpRatio[ethernetFloor]},
+			figure{ethernetName + "tcp/1-session/floor", v, "bit/s", "", 0})
 	}
 	for _, other := range []string{"floor", unmerged, oneByOne} {
 		if v := r.tcp[other]; v > 0 {
@@ -80,8 +88,9 @@ func (r *report) figures() (all []figure) {
 	return append(all, loginFigures(r.logins)...)
 }
 
-func (w row) figures() (all []figure) {
-	ours, name := w.of["adit"], w.load.name()
+// figures have that before their names.
+func (w row) figures(kind string) (all []figure) {
+	ours, name := w.of["adit"], kind+w.load.name()
 	for _, other := range []string{"floor", "l2tpns"} {
 		m, ok := w.of[other]
 		if !ok || m.perCPU <= 0 { // it did not come to run
@@ -137,6 +146,7 @@ func (r *report) print(w io.Writer) {
 }
 
 func (r *report) printOthers(w io.Writer) {
+	r.printEthernet(w)
 	if ours := r.tcp["adit"]; ours > 0 {
 		floor, without, bare := r.tcp["floor"], r.tcp[unmerged], r.tcp[oneByOne]
 		fmt.Fprintf(w, "\nOne TCP connection through a session: %.2f Gbit/s; %.0f %% of the floor's %.2f; %.1f times the %.2f of adit where nothing is merged (reached: %s),\n"+

@@ -41,6 +41,9 @@ func (o *options) run(ctx context.Context, t scenario.TB) *report {
 	if !o.withoutTCP {
 		b.tcp(ctx, r, o.rounds)
 	}
+	if !o.withoutEthernet {
+		b.ethernet(ctx, r, o)
+	}
 	if !o.withoutLogins {
 		b.logins(ctx, r, o.rounds)
 	}

@@ -19,7 +19,8 @@ type server struct {
 	name            string
 	outside, inside *scenario.NS // its peer's namespace, and its own
 	wire            string       // interface outside, towards it
-	tun             string       // its TUN
+	tun             string       // its TUN, or what the names of its TAPs begin with
+	ethernet        bool         // its devices are TAPs
 	peer, outer     netip.AddrPort
 	pid             int
 	calls           []call
@@ -39,9 +40,9 @@ func (a traffic) cut(header, size int) float64 {
 	return (float64(a.octets) - float64(a.packets)*float64(header)) / float64(size)
 }
 
-// received is what an interface has received until now. What a program writes
-// into its TUN is received there.
-func received(ns *scenario.NS, name string) (t traffic, err error) {
+// received is what the interfaces whose names begin like that have received until
+// now. What a program writes into its TUN is received there.
+func received(ns *scenario.NS, prefix string) (t traffic, err error) {
 	var h *netlink.Handle
 	if err = ns.Do(func() (err error) {
 		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -50,12 +51,22 @@ func received(ns *scenario.NS, name string) (t traffic, err error) {
 		return t, err
 	}
 	defer h.Close()
-	link, err := h.LinkByName(name)
+	links, err := h.LinkList()
 	if err != nil {
-		return t, fmt.Errorf("interface %s: %w", name, err)
+		return t, err
 	}
-	s := link.Attrs().Statistics
-	return traffic{s.RxPackets, s.RxBytes}, nil
+	found := false
+	for _, link := range links {
+		if a := link.Attrs(); strings.HasPrefix(a.Name, prefix) && a.Statistics != nil {
+			found = true
+			t.packets += a.Statistics.RxPackets
+			t.octets += a.Statistics.RxBytes
+		}
+	}
+	if !found {
+		return t, fmt.Errorf("there is no interface %s", prefix)
+	}
+	return t, nil
 }
 
 // processorTime is how long a process has run until now, in nanoseconds, with

@@ -43,6 +43,11 @@ func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 		b.floorPath("floor", false),
 		b.floorPath(oneByOne, true),
 	}
+	b.measureTCP(ctx, r, rounds, paths)
+}
+
+// measureTCP measures paths in turn, and compares each with the first.
+func (b *bench) measureTCP(ctx context.Context, r *report, rounds int, paths []tcpPath) {
 	seen := map[string][]float64{}
 	for range rounds {
 		for _, p := range paths {
@@ -56,11 +61,13 @@ func (b *bench) tcp(ctx context.Context, r *report, rounds int) {
 			seen[p.name] = append(seen[p.name], v)
 		}
 	}
-	r.tcp, r.tcpRatio = map[string]float64{}, map[string]float64{}
+	if r.tcp == nil {
+		r.tcp, r.tcpRatio = map[string]float64{}, map[string]float64{}
+	}
 	line := "bench: one TCP connection"
 	for _, p := range paths {
 		r.tcp[p.name] = middle(seen[p.name])
-		r.tcpRatio[p.name] = ratio(seen["adit"], seen[p.name])
+		r.tcpRatio[p.name] = ratio(seen[paths[0].name], seen[p.name])
 		line += fmt.Sprintf("; %s %.2f Gbit/s", p.name, r.tcp[p.name]/1e9)
 	}
 	b.Logf("%s", line)

@@ -21,6 +21,7 @@ type rawEnd struct {
 	sends, expects  []byte // cookies
 	sublayer        int    // octets: 0 or 4
 	sequence, heard uint32
+	flags           byte // of the sublayer, beside hasSequence
 }
 
 // openRawEnd makes the socket of an end in a namespace whose peer is an adit there.
@@ -38,7 +39,7 @@ func openRawEnd(t *testing.T, ns *scenario.NS, own, peer netip.AddrPort, e rawEn
 }
 
 // hasSequence is the S bit of the sublayer, RFC 3931 section 4.6, and of that of ATM,
-// RFC 4454 section 3.
+// RFC 4454 section 4.1.
 const hasSequence = 0x40
 
 // send writes a data message over UDP: RFC 3931 section 4.1.2.1, flags with version 3 and
@@ -48,7 +49,7 @@ func (e *rawEnd) send(frame []byte) error {
 	m = binary.BigEndian.AppendUint32(m, e.peer)
 	m = append(m, e.sends...)
 	if e.sublayer > 0 {
-		m = binary.BigEndian.AppendUint32(m, hasSequence<<24|e.sequence&0xffffff)
+		m = binary.BigEndian.AppendUint32(m, uint32(hasSequence|e.flags)<<24|e.sequence&0xffffff)
 		e.sequence++
 	}
 	_, err := e.conn.Write(append(m, frame...))
@@ -77,8 +78,8 @@ func (e *rawEnd) receive(limit time.Duration) ([]byte, error) {
 	}
 	if e.sublayer > 0 {
 		word := binary.BigEndian.Uint32(m[length-4:])
-		if word>>24&hasSequence == 0 || word&0xffffff != e.heard {
-			return nil, fmt.Errorf("the sublayer is %08x, want the number %d", word, e.heard)
+		if byte(word>>24) != hasSequence|e.flags || word&0xffffff != e.heard {
+			return nil, fmt.Errorf("the sublayer is %08x, want the flags %02x and the number %d", word, hasSequence|e.flags, e.heard)
 		}
 		e.heard++
 	}
@@ -86,8 +87,16 @@ func (e *rawEnd) receive(limit time.Duration) ([]byte, error) {
 }
 
 // switchedKinds are those that adit only passes on.
-var switchedKinds = []struct{ kind, sublayer string }{
-	{"hdlc", "default"}, {"frame-relay", "default"}, {"atm-aal5", "atm"}, {"atm-cell-vcc", "atm"},
+var switchedKinds = []struct {
+	kind, sublayer string
+	flags          byte
+}{
+	{"hdlc", "default", 0},
+	{"frame-relay", "default", 0},
+	// RFC 4454 section 4.1: G and C are the frame's EFCI and CLP, T tells administrative
+	// cells from frames. They belong to what is carried.
+	{"atm-aal5", "atm", 0x04 | 0x02},
+	{"atm-cell-vcc", "atm", 0},
 }
 
 // TestL2TPv3Switched: frames of kinds that have no device go from a static session at one
@@ -114,7 +123,7 @@ func TestL2TPv3Switched(t *testing.T) {
 					Sessions: []scenario.StaticSession{{Name: "line", Pseudowire: "line", ID: 11, PeerID: 22, Cookie: "0102030405060708", PeerCookie: "a1a2a3a4"}}}
 				adits[end] = trunk.TOML() + line.TOML() + static.TOML()
 				ends[end] = openRawEnd(t, map[int]*scenario.NS{1: n.A, 2: n.B}[end], local(6000), local(5000),
-					rawEnd{own: 22, peer: 11, sends: []byte{1, 2, 3, 4, 5, 6, 7, 8}, expects: []byte{0xa1, 0xa2, 0xa3, 0xa4}, sublayer: 4})
+					rawEnd{own: 22, peer: 11, sends: []byte{1, 2, 3, 4, 5, 6, 7, 8}, expects: []byte{0xa1, 0xa2, 0xa3, 0xa4}, sublayer: 4, flags: k.flags})
 			}
 			scenario.Adit(t, n.B, accepting+adits[2]+r.Accepted())
 			a := scenario.Adit(t, n.A, dialling+adits[1]+r.Dialled(n))

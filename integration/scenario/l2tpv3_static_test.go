@@ -9,13 +9,9 @@ import (
 	"time"
 )
 
-// fullVariable asks for whole tables where the fewest rows that cover them are run
-// otherwise.
-const fullVariable = "ADIT_LAB_FULL"
-
 // coveringRows are those of a plane of adit's, or all.
 func coveringRows(aPlane, bPlane string, first int) []Row {
-	if os.Getenv(fullVariable) != "" {
+	if os.Getenv(FullVariable) != "" {
 		return AllRows(aPlane, bPlane, first)
 	}
 	return CoveringRows(aPlane, bPlane, first)

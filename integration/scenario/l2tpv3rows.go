@@ -48,6 +48,10 @@ func (r Row) Name() string {
 	return fmt.Sprintf("%d_%s", r.Number, strings.Join(words, "_"))
 }
 
+// FullVariable is the environment variable that asks for whole tables where the fewest
+// rows that cover them are run otherwise.
+const FullVariable = "ADIT_LAB_FULL"
+
 // CoveringRows are the fewest rows in which each two values of encapsulation, IP
 // version, cookie and sequencing meet, for ends on the given planes, numbered from
 // first.
