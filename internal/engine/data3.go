@@ -17,6 +17,7 @@ import (
 // never changes after the session was entered in the table.
 type wire3 struct {
 	on       bool // the session is of version 3
+	plain    bool // what we receive has no sublayer
 	overIP   bool
 	kind     l2tp.PseudowireType
 	cookie   []byte // that the peer has to send
@@ -37,7 +38,7 @@ func newWire3(kind l2tp.PseudowireType, overIP bool, peerID uint32, local, peer 
 		},
 	}
 	if w.sublayer == l2tp.SublayerNone {
-		w.level = l2tp.SequencingNone
+		w.plain, w.level = true, l2tp.SequencingNone
 	}
 	w.headLen = l2tp.DataHeader3Len(&w.head)
 	return w
@@ -87,12 +88,18 @@ func (p *port) data3(now time.Time, packet []byte, id uint32, from netip.AddrPor
 	l.update(d)
 }
 
-// again3 is again of version 3: the message is to the same session as the one before it.
+// again3 is again of version 3: the message is to the same session as the one before
+// it, and so far like it.
 func (p *port) again3(now time.Time, packet []byte) bool {
 	l := p.holding
-	d := l.session
+	d, w := l.session, &l.session.wire3
 	l.repeated++
-	d.receive3(l.burst, now, packet)
+	const header = 8 // over UDP, before the cookie
+	if at := header + len(w.cookie); w.plain && len(packet) >= at && bytes.Equal(packet[header:at], w.cookie) {
+		d.take3(l.burst, now, false, 0, packet[at:])
+	} else {
+		d.receive3(l.burst, now, packet)
+	}
 	l.update(d)
 	return true
 }
@@ -102,6 +109,9 @@ func (p *port) again3(now time.Time, packet []byte) bool {
 // allocates nor locks nor logs.
 func (d *dataSession) receive3(b *circuit.Burst, now time.Time, packet []byte) bool {
 	w := &d.wire3
+	if d.kernel && w.overIP {
+		return true // a copy: the kernel has taken it too
+	}
 	h, frame, err := l2tp.ParseDataHeader3(packet, w.overIP, len(w.cookie), w.sublayer)
 	if err != nil {
 		d.counters.inc(DropShort)
@@ -113,29 +123,35 @@ func (d *dataSession) receive3(b *circuit.Burst, now time.Time, packet []byte) b
 		d.counters.inc(DropCookie)
 		return false
 	}
+	d.take3(b, now, h.HasSequence, h.Sequence, frame)
+	return true
+}
+
+// take3 takes a frame of the peer's, with its number if it has one.
+func (d *dataSession) take3(b *circuit.Burst, now time.Time, hasNumber bool, number uint32, frame []byte) {
+	w := &d.wire3
 	if d.kernel {
 		d.counters.inc(DropKernelPlane)
-		return true
+		return
 	}
 	b.Count(&d.rx, len(frame))
 	switch w.level {
 	case l2tp.SequencingNone:
-		h.HasSequence = false
+		hasNumber = false
 	case l2tp.SequencingNonIP:
-		if !h.HasSequence && !carriesIP(w.kind, frame) {
+		if !hasNumber && !carriesIP(w.kind, frame) {
 			d.counters.inc(DropUnnumbered)
-			return true
+			return
 		}
 	case l2tp.SequencingAll:
 	}
 	r := &d.sequence.Receiver
-	if r.Receive(now, h.HasSequence, h.Sequence, frame) == sequence.Deliver {
+	if r.Receive(now, hasNumber, number, frame) == sequence.Deliver {
 		d.bridge.Deliver(b, now, frame)
 	}
 	if !r.Idle() {
 		d.release(b, now)
 	}
-	return true
 }
 
 // room3 makes a data message of version 3 to the peer.

@@ -26,6 +26,7 @@ type realNode struct {
 	*Engine
 	role   *role
 	events chan string
+	frames *fakePseudowires // see withCircuits
 }
 
 func newRealNode(t testing.TB, host string) *realNode {

@@ -155,8 +155,9 @@ func (e *Engine) openStatic(spec StaticSpec, path Path) (*Static, error) {
 	if !e.table.sessions.claim(spec.ID, s.slot) {
 		return nil, fmt.Errorf("session %d: %w", spec.ID, ErrSessionID)
 	}
+	s.hold()
 	if err := e.openStaticBridge(s); err != nil {
-		e.table.sessions.release(spec.ID, s.slot)
+		s.release()
 		return nil, err
 	}
 	return s, nil
@@ -166,29 +167,38 @@ func (e *Engine) openStatic(spec StaticSpec, path Path) (*Static, error) {
 // Close finds the session, and the end of the bridge, which any goroutine may tell as
 // soon as it is there, waits for its beginning.
 func (e *Engine) openStaticBridge(s *Static) error {
-	if k, ok := s.via.(ipTransport); ok {
-		k.hold()
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	err := ErrClosed
-	if !e.closing.Load() {
-		bridge := s.spec.Bridge
-		if bridge.Log == nil {
-			bridge.Log = e.log.WithField("session_name", s.spec.Name)
-		}
-		s.bridge, err = e.pseudowires.Open(bridge, s.data, s.ended)
+	if e.closing.Load() {
+		return ErrClosed
 	}
+	spec := s.spec.Bridge
+	if spec.Log == nil {
+		spec.Log = e.log.WithField("session_name", s.spec.Name)
+	}
+	bridge, err := e.pseudowires.Open(spec, s.data, s.ended)
 	if err != nil {
-		if k, ok := s.via.(ipTransport); ok {
-			go k.release() // it takes the lock
-		}
 		return err
 	}
-	s.data.bridge = s.bridge
+	s.bridge, s.data.bridge = bridge, bridge
 	e.statics[s] = true
 	e.table.sessions.set(s.spec.ID, s.slot, s.data)
 	return nil
+}
+
+// hold keeps open what the session's data comes by.
+func (s *Static) hold() {
+	if k, ok := s.via.(ipTransport); ok {
+		k.hold()
+	}
+}
+
+// release undoes hold, and frees the Session ID.
+func (s *Static) release() {
+	s.engine.table.sessions.release(s.spec.ID, s.slot)
+	if k, ok := s.via.(ipTransport); ok {
+		k.release()
+	}
 }
 
 // newData makes the session as the data path sees it.
@@ -217,13 +227,10 @@ func (s *Static) set(state StaticState) { s.since.Store(&staticSince{state, time
 // ended is the end of the bridge.
 func (s *Static) ended(exit circuit.Exit) {
 	e := s.engine
-	e.table.sessions.release(s.spec.ID, s.slot)
 	e.mu.Lock()
 	delete(e.statics, s)
 	e.mu.Unlock()
-	if k, ok := s.via.(ipTransport); ok {
-		k.release()
-	}
+	s.release()
 	s.set(StaticEnded)
 	if s.spec.Ended != nil {
 		s.spec.Ended(exit)
