@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -81,6 +82,7 @@ type peer struct {
 	digests []l2tp.DigestType // in its messages
 	nonce   []byte            // its own, in its SCCRQ or SCCRP
 	theirs  []byte            // the tunnel's
+	last    []byte            // packet of the tunnel
 }
 
 func newPeer(t testing.TB, cfg Config) *peer {
@@ -146,13 +148,18 @@ func dial(t testing.TB, cfg Config) *peer {
 func accept(t testing.TB, cfg Config, m l2tp.Message) *peer {
 	t.Helper()
 	p := newPeer(t, cfg)
+	p.accept(cfg, m)
+	return p
+}
+
+func (p *peer) accept(cfg Config, m l2tp.Message) {
+	p.t.Helper()
 	tunnel, actions, err := AcceptPacket(p.now, cfg, p.event(0, m))
 	if err != nil {
-		t.Fatalf("Accept: %v", err)
+		p.t.Fatalf("Accept: %v", err)
 	}
 	p.tunnel, p.to = tunnel, cfg.LocalID
 	p.take(actions)
-	return p
 }
 
 // dialled is a tunnel of ours that is established.
@@ -311,6 +318,7 @@ func (p *peer) take(actions []Action) {
 				p.nr++
 			}
 		}
+		p.last = bytes.Clone(s.Packet)
 		p.verify(m, s.Packet)
 		p.sent = append(p.sent, m)
 	}

@@ -106,7 +106,7 @@ func (t *Tunnel) wrongState(s *session, m l2tp.MessageType) Cause {
 	text := m.String() + " in state " + s.state.String()
 	result := generalResult(l2tp.ErrorInvalidSession, text)
 	if t.version == l2tp.Version3 {
-		result = l2tp.ResultCode{Result: cdnFSMError, Message: text}
+		result = l2tp.ResultCode{Result: l2tp.CDNFSMError, Message: text}
 	}
 	return Cause{Result: result, Err: ErrUnexpected}
 }

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ type simTunnel struct {
 	core     *Tunnel
 	timer    *simnet.Timer
 	ups      int
+	doubted  uint64 // AuthFailures when it came up
 	downs    int
 	gone     int
 	stopped  bool
@@ -45,13 +47,36 @@ type simEnd struct {
 	all     []*simTunnel
 }
 
+// simMode is what the two ends of a run speak.
+type simMode struct {
+	a, b     uint8 // versions
+	fallback bool  // of a
+	digests  []l2tp.DigestType
+	other    bool // b's secret is a's other one
+}
+
+// simModes take turns.
+var simModes = []simMode{
+	{a: l2tp.Version, b: l2tp.Version},
+	{a: l2tp.Version3, b: l2tp.Version3},
+	{a: l2tp.Version3, b: l2tp.Version3, fallback: true},
+	{a: l2tp.Version, b: l2tp.Version},
+	{a: l2tp.Version3, b: l2tp.Version3, digests: []l2tp.DigestType{l2tp.DigestSHA1, l2tp.DigestMD5}},
+	{a: l2tp.Version3, b: l2tp.Version3, other: true},
+	{a: l2tp.Version3, b: l2tp.Version, fallback: true},
+}
+
 type simRun struct {
+	mode  simMode
 	t     *testing.T
 	seed  uint64
 	net   *simnet.Net
 	rand  *rand.Rand
 	a, b  *simEnd
 	trace strings.Builder
+
+	version3 int // half sessions of version 3 compared
+	ties     int // sessions that lost one
 }
 
 func (r *simRun) fatalf(format string, args ...any) {
@@ -83,7 +108,7 @@ func newSimRun(t *testing.T, seed uint64) *simRun {
 		Delay:     time.Duration(chance.IntN(200)) * time.Millisecond,
 		Jitter:    time.Duration(chance.IntN(200)) * time.Millisecond,
 	}
-	r := &simRun{t: t, seed: seed, net: simnet.New(seed, link), rand: chance}
+	r := &simRun{mode: simModes[seed%uint64(len(simModes))], t: t, seed: seed, net: simnet.New(seed, link), rand: chance}
 	r.a, r.b = r.newEnd(addrA, addrB, 100), r.newEnd(addrB, addrA, 200)
 	return r
 }
@@ -97,7 +122,7 @@ func (r *simRun) newEnd(name, other simnet.Addr, firstID uint32) *simEnd {
 func (e *simEnd) config() Config {
 	r := e.run.rand
 	e.nextID++
-	return Config{
+	c := Config{
 		LocalID: e.nextID, HostName: e.name.String(),
 		Secret: []byte("secret"), Challenge: r.IntN(2) == 0, HideAVPs: r.IntN(2) == 0,
 		Bearer:        l2tp.BearerDigital,
@@ -109,6 +134,33 @@ func (e *simEnd) config() Config {
 		Rand:     randReader{r},
 		Reliable: reliable.Config{MaxRetransmits: 12, AckDelay: time.Duration(r.IntN(3)) * 50 * time.Millisecond},
 	}
+	mode := e.run.mode
+	if c.Version = mode.b; e.name == addrA {
+		c.Version, c.Fallback = mode.a, mode.fallback
+		if mode.other {
+			c.Secret, c.OtherSecret = []byte("new secret"), []byte("secret")
+		}
+	}
+	if c.Version == l2tp.Version3 {
+		c.RouterID, c.Digests, c.TieBreaker = c.LocalID, mode.digests, r.IntN(4) > 0
+		c.Pseudowires = []l2tp.PseudowireType{l2tp.PseudowirePPP, l2tp.PseudowireEthernet}
+		if !c.Fallback {
+			c.LocalID |= 0x70000000
+		}
+	}
+	return c
+}
+
+// call is a call with what only version 3 has set at random.
+func (r *simRun) call(c Call) Call {
+	c.Pseudowire = []l2tp.PseudowireType{l2tp.PseudowirePPP, l2tp.PseudowireEthernet}[r.rand.IntN(2)]
+	c.RemoteEndID = []byte{byte(r.rand.IntN(12))}
+	c.Local.CookieLength = 4 * r.rand.IntN(3)
+	c.LocalStatus = l2tp.CircuitNew | l2tp.CircuitStatus(r.rand.IntN(2))
+	if r.rand.IntN(2) == 0 {
+		c.Local.Sublayer, c.Local.Sequencing = l2tp.SublayerDefault, l2tp.SequencingLevel(r.rand.IntN(3))
+	}
+	return c
 }
 
 func (e *simEnd) add(core *Tunnel, actions []Action) *simTunnel {
@@ -125,13 +177,14 @@ func (e *simEnd) receive(now time.Time, packet []byte) {
 	if err != nil {
 		e.run.fatalf("packet %x: %v", packet, err)
 	}
+	ev := Receive{Header: h, Payload: payload, Packet: packet}
 	if h.TunnelID != 0 {
 		if s := e.tunnels[h.TunnelID]; s != nil {
-			s.step(Receive{Header: h, Payload: payload})
+			s.step(ev)
 		}
 		return
 	}
-	m, err := l2tp.ParseMessage(l2tp.Version, payload, []byte("secret"))
+	m, err := l2tp.ParseMessage(h.Version, payload, []byte("secret"))
 	if err != nil {
 		return
 	}
@@ -144,12 +197,12 @@ func (e *simEnd) receive(now time.Time, packet []byte) {
 	}
 	for _, s := range e.tunnels {
 		if s.core.Peer().TunnelID == id && !s.core.Initiator() {
-			s.step(Receive{Header: h, Payload: payload})
+			s.step(ev)
 			return
 		}
 	}
 	if _, ok := m.(*l2tp.SCCRQ); ok {
-		core, actions, err := Accept(now, e.config(), h, payload)
+		core, actions, err := AcceptPacket(now, e.config(), ev)
 		if err != nil {
 			e.run.fatalf("Accept: %v", err)
 		}
@@ -195,7 +248,7 @@ func (s *simTunnel) perform(actions []Action) {
 			case 1:
 				later(RejectCall{Session: a.Session})
 			default:
-				later(AcceptCall{Session: a.Session, Connected: r.rand.IntN(2) == 0})
+				later(AcceptCall{Session: a.Session, Connected: r.rand.IntN(2) == 0, Call: r.call(Call{})})
 				if a.Call.Direction == Outgoing {
 					r.net.After(9*time.Second, func(time.Time) { s.step(ConnectCall{Session: a.Session}) })
 				}
@@ -207,9 +260,11 @@ func (s *simTunnel) perform(actions []Action) {
 			if c.up > 1 || c.down > 0 || a.PeerSession == 0 || s.ups == 0 || s.downs > 0 {
 				r.fatalf("%s: %+v out of place", s.end.name, a)
 			}
-			switch r.rand.IntN(4) {
+			switch r.rand.IntN(5) {
 			case 0:
 				later(CloseCall{Session: a.Session})
+			case 3:
+				later(SetCircuitStatus{Session: a.Session, Status: l2tp.CircuitStatus(r.rand.IntN(2))})
 			case 1:
 				later(SetLinkInfo{Session: a.Session})
 			case 2:
@@ -223,11 +278,15 @@ func (s *simTunnel) perform(actions []Action) {
 			c := s.call(a.Session)
 			c.down++
 			c.cause = a.Cause
+			if a.Cause.Err == ErrSessionTie {
+				r.ties++
+			}
 			if c.down > 1 || s.downs > 0 {
 				r.fatalf("%s: %+v out of place", s.end.name, a)
 			}
 		case TunnelUp:
 			s.ups++
+			s.doubted = s.core.Stats().AuthFailures
 		case TunnelDown:
 			s.downs++
 		case Gone:
@@ -243,7 +302,7 @@ func (s *simTunnel) place(calls int) {
 	r := s.end.run
 	for range calls {
 		r.net.After(time.Duration(r.rand.IntN(20000))*time.Millisecond, func(time.Time) {
-			s.step(PlaceCall{Call: Call{Direction: Direction(r.rand.IntN(2)), CalledNumber: "1", CallSerial: r.rand.Uint32()}})
+			s.step(PlaceCall{Call: r.call(Call{Direction: Direction(r.rand.IntN(2)), CalledNumber: "1", CallSerial: r.rand.Uint32()})})
 			if r.rand.IntN(4) == 0 && len(s.live) > 0 {
 				s.step(CloseCall{Session: s.live[r.rand.IntN(len(s.live))]})
 			}
@@ -265,7 +324,26 @@ func (r *simRun) agree(x, y *simTunnel) {
 				other.LNS == s.LNS || other.Direction != s.Direction || other.Call.CallSerial != s.Call.CallSerial {
 				r.fatalf("%s: session %+v has no other half: %+v", dir[0].end.name, s, other)
 			}
+			if dir[0].core.Peer().Version == l2tp.Version3 {
+				r.agree3(&s.Call, &other.Call)
+			}
 		}
+	}
+}
+
+// agree3 checks what only version 3 has: what one end wants is what the other is told.
+func (r *simRun) agree3(ours, theirs *Call) {
+	r.t.Helper()
+	r.version3++
+	if ours.Pseudowire != theirs.Pseudowire || !bytes.Equal(ours.RemoteEndID, theirs.RemoteEndID) {
+		r.fatalf("%v %x and %v %x", ours.Pseudowire, ours.RemoteEndID, theirs.Pseudowire, theirs.RemoteEndID)
+	}
+	l, p := ours.Local, theirs.Peer
+	if !bytes.Equal(l.Cookie, p.Cookie) || l.Sublayer != p.Sublayer || l.Sequencing != p.Sequencing || len(l.Cookie) != p.CookieLength {
+		r.fatalf("wanted %+v, told %+v", l, p)
+	}
+	if (ours.LocalStatus^theirs.PeerStatus)&l2tp.CircuitActive != 0 {
+		r.fatalf("circuit %v, told %v", ours.LocalStatus, theirs.PeerStatus)
 	}
 }
 
@@ -286,7 +364,7 @@ func (r *simRun) ended(s *simTunnel) {
 // leaked fails the test if a tunnel without calls keeps anything of one.
 func leaked(t testing.TB, c *Tunnel) {
 	t.Helper()
-	if len(c.sessions) != 0 || len(c.byPeer) != 0 || c.pending.head != nil || c.pending.tail != nil ||
+	if len(c.sessions) != 0 || len(c.byPeer) != 0 || len(c.byEnd) != 0 || c.pending.head != nil || c.pending.tail != nil ||
 		c.unsent.head != nil || c.unsent.tail != nil {
 		t.Fatalf("leaked: %v %v %v %v", c.sessions, c.byPeer, c.pending, c.unsent)
 	}
@@ -302,8 +380,18 @@ func leaked(t testing.TB, c *Tunnel) {
 	}
 }
 
+// simResult is what happened in some runs.
+type simResult struct{ established, connected, version3, ties int }
+
+func (s *simResult) add(r simResult) {
+	s.established += r.established
+	s.connected += r.connected
+	s.version3 += r.version3
+	s.ties += r.ties
+}
+
 // lifetime runs one tunnel from dialling to Gone and returns what happened.
-func lifetime(t *testing.T, seed uint64) (established int, connected bool) {
+func lifetime(t *testing.T, seed uint64) (result simResult) {
 	r := newSimRun(t, seed)
 	core, actions := Dial(r.net.Now(), r.a.config())
 	a := r.a.add(core, actions)
@@ -335,7 +423,10 @@ func lifetime(t *testing.T, seed uint64) (established int, connected bool) {
 	}
 	if !early && a.downs == 0 && b != nil && b.downs == 0 {
 		r.agree(a, b)
-		connected = true
+		result.connected = 1
+		if want := min(r.mode.a, r.mode.b); a.core.Peer().Version != want || b.core.Peer().Version != want {
+			r.fatalf("versions %d and %d, want %d", a.core.Peer().Version, b.core.Peer().Version, want)
+		}
 	}
 	// Both at once, one after the other, or only one.
 	stop(a, time.Duration(r.rand.IntN(3))*time.Second)
@@ -346,30 +437,32 @@ func lifetime(t *testing.T, seed uint64) (established int, connected bool) {
 	for _, s := range append(r.a.all, r.b.all...) {
 		r.ended(s)
 		for _, c := range s.calls {
-			established += c.up
+			result.established += c.up
+		}
+		// An acknowledgement may overtake the SCCRP that has the nonce it needs.
+		if n := s.core.Stats().AuthFailures; s.ups > 0 && n > s.doubted {
+			r.fatalf("%s: %d messages not believed", s.end.name, n-s.doubted)
 		}
 	}
 	if !r.net.Quiet() {
 		r.fatalf("not quiet")
 	}
-	return established, connected
+	result.version3, result.ties = r.version3, r.ties
+	return result
 }
 
 // Two tunnel ends over a network that loses, repeats and reorders: every run
 // ends, the ends agree, every call has exactly one end, nothing is left over.
 func TestSimulatedLifetimes(t *testing.T) {
 	seeds := simnet.Rounds(2000)
-	var calls, connected int
+	var sum simResult
 	for seed := range uint64(seeds) {
-		n, ok := lifetime(t, seed)
-		calls += n
-		if ok {
-			connected++
-		}
+		sum.add(lifetime(t, seed))
 	}
-	t.Logf("%d seeds: %d tunnels compared end with end, %d half calls established", seeds, connected, calls)
-	if connected < seeds/2 || calls < seeds {
-		t.Errorf("only %d tunnels and %d half calls of %d seeds came up: the test shows little", connected, calls, seeds)
+	t.Logf("%d seeds: %d tunnels compared end with end, %d half calls established, %d of version 3 compared, %d lost ties",
+		seeds, sum.connected, sum.established, sum.version3, sum.ties)
+	if sum.connected < seeds/2 || sum.established < seeds || sum.version3 < seeds || sum.ties < seeds/100 {
+		t.Errorf("%+v of %d seeds: the test shows little", sum, seeds)
 	}
 }
 

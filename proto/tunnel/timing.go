@@ -106,7 +106,7 @@ func (t *Tunnel) callTimeout(now time.Time, s *session) {
 	switch {
 	case t.version == l2tp.Version3:
 		// RFC 3931 section 5.4.2: "Finite state machine error or timeout."
-		result.Result = cdnFSMError
+		result.Result = l2tp.CDNFSMError
 	case s.lns():
 		// Result 10 speaks of the "time allotted by LAC"; an LNS has none.
 		result.Result = l2tp.CDNNoFacilitiesTemporary

@@ -145,8 +145,9 @@ func (t *Tunnel) believed(ev Receive) bool {
 			return true
 		}
 		remote = nonce
-	case ev.Header.TunnelID == 0:
-		// A peer that gives up before it has our SCCRP does not know our nonce.
+	case m == l2tp.TypeStopCCN && ev.Header.TunnelID == 0:
+		// A peer that gives up before it has our SCCRP does not know our nonce, so
+		// it could not verify our acknowledgement by it either.
 		local = nil
 	}
 	if !a.required {
@@ -158,7 +159,7 @@ func (t *Tunnel) believed(ev Receive) bool {
 	if !a.verify(ev.Packet, local, remote) {
 		return t.forged()
 	}
-	a.remote = remote
+	a.local, a.remote = local, remote
 	return true
 }
 

@@ -131,7 +131,7 @@ func wireRefusal(w *Wire) (l2tp.ResultCode, error) {
 		return generalResult(l2tp.ErrorValue, "Data Sequencing: "+w.Sequencing.String()+" is not known here"), ErrSublayer
 	case w.Sequencing != l2tp.SequencingNone && w.Sublayer == l2tp.SublayerNone:
 		return l2tp.ResultCode{
-			Result:  cdnSequencingNoSublayer,
+			Result:  l2tp.CDNSequencingNoSublayer,
 			Message: "sequence numbers need an L2-Specific Sublayer",
 		}, ErrSublayer
 	}
@@ -149,7 +149,7 @@ func pseudowireRefusal(kind l2tp.PseudowireType, have []l2tp.PseudowireType, end
 		return l2tp.ResultCode{}, nil
 	}
 	return l2tp.ResultCode{
-		Result:  cdnUnsupportedPW,
+		Result:  l2tp.CDNUnsupportedPW,
 		Message: "pseudowire type " + kind.String() + " is not among those of " + end,
 	}, ErrPseudowire
 }
@@ -230,7 +230,7 @@ func (t *Tunnel) sessionTie(now time.Time, peerID uint32, call *Call, theirs *ui
 	if winner != Ours {
 		text = "both ends asked for a session for this circuit, and no tie breaker decides"
 	}
-	t.refuse(now, peerID, l2tp.ResultCode{Result: cdnTieLost, Message: text}, ErrSessionTie)
+	t.refuse(now, peerID, l2tp.ResultCode{Result: l2tp.CDNTieLost, Message: text}, ErrSessionTie)
 	return false
 }
 
@@ -239,7 +239,7 @@ func (t *Tunnel) sessionTie(now time.Time, peerID uint32, call *Call, theirs *ui
 // call before ours reached it, it is told that there is no session.
 func (t *Tunnel) loseSession(now time.Time, s *session) {
 	t.endCall(now, s, Cause{
-		Result: l2tp.ResultCode{Result: cdnTieLost, Message: ErrSessionTie.Error()},
+		Result: l2tp.ResultCode{Result: l2tp.CDNTieLost, Message: ErrSessionTie.Error()},
 		Err:    ErrSessionTie,
 	})
 	t.wideIDs.forget(s.id)
