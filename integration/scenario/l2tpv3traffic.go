@@ -118,7 +118,7 @@ func VLAN(a, b EthernetEnd, tag, n int) (err error) {
 			{"addr", "add", e.IPv4.String() + "/30", "dev", device},
 			{"link", "set", device, "up"},
 		} {
-			if _, err := e.NS.Run("ip", argv...); err != nil {
+			if _, err = e.NS.Run("ip", argv...); err != nil {
 				return err
 			}
 		}
@@ -182,8 +182,8 @@ func (ns *NS) Device(name string) (d Device, err error) {
 func Agree(a, b EthernetEnd, count, stray int) error {
 	look := func() (d [2]DeviceCounts, err error) {
 		for i, e := range []EthernetEnd{a, b} {
-			x, err := e.NS.Device(e.Device)
-			if err != nil {
+			var x Device
+			if x, err = e.NS.Device(e.Device); err != nil {
 				return d, err
 			}
 			d[i] = x.Counts
