@@ -39,23 +39,25 @@ const (
 	l2tpAttrSessionID   = 11 // u32
 	l2tpAttrPeerSession = 12 // u32
 	l2tpAttrUDPChecksum = 13 // u8; its presence turns checksums on
-	l2tpAttrCookie      = 15 // 0, 4 or 8 octets: expected
-	l2tpAttrPeerCookie  = 16 // 0, 4 or 8 octets: sent
-	l2tpAttrRecvSeq     = 18 // u8
-	l2tpAttrSendSeq     = 19 // u8
-	l2tpAttrLNSMode     = 20 // u8
-	l2tpAttrUsingIPsec  = 21 // u8
-	l2tpAttrRecvTimeout = 22 // u64, milliseconds
-	l2tpAttrFD          = 23 // u32
-	l2tpAttrIPSource    = 24 // in_addr
-	l2tpAttrIPDest      = 25 // in_addr
-	l2tpAttrUDPSource   = 26 // u16, in the host's order
-	l2tpAttrUDPDest     = 27 // u16
-	l2tpAttrStats       = 30 // nested
-	l2tpAttrIP6Source   = 31 // in6_addr
-	l2tpAttrIP6Dest     = 32 // in6_addr
-	l2tpAttrZeroCsum6Tx = 33 // flag
-	l2tpAttrZeroCsum6Rx = 34 // flag
+	// The kernel sends its "cookie" and expects its "peer cookie". Ours are named as RFC
+	// 3931 section 5.4.4 does, by who assigns them, and so the other way round.
+	l2tpAttrSentCookie     = 15 // 0, 4 or 8 octets
+	l2tpAttrExpectedCookie = 16 // 0, 4 or 8 octets
+	l2tpAttrRecvSeq        = 18 // u8
+	l2tpAttrSendSeq        = 19 // u8
+	l2tpAttrLNSMode        = 20 // u8
+	l2tpAttrUsingIPsec     = 21 // u8
+	l2tpAttrRecvTimeout    = 22 // u64, milliseconds
+	l2tpAttrFD             = 23 // u32
+	l2tpAttrIPSource       = 24 // in_addr
+	l2tpAttrIPDest         = 25 // in_addr
+	l2tpAttrUDPSource      = 26 // u16, in the host's order
+	l2tpAttrUDPDest        = 27 // u16
+	l2tpAttrStats          = 30 // nested
+	l2tpAttrIP6Source      = 31 // in6_addr
+	l2tpAttrIP6Dest        = 32 // in6_addr
+	l2tpAttrZeroCsum6Tx    = 33 // flag
+	l2tpAttrZeroCsum6Rx    = 34 // flag
 )
 
 // The attributes nested in l2tpAttrStats, each a u64.
@@ -159,11 +161,11 @@ func encodeL2TPSession(s *L2TPSession) ([]byte, error) {
 	// Left out, the type would be the default one.
 	e.Uint8(l2tpAttrL2SpecType, uint8(s.Sublayer))
 	e.Uint8(l2tpAttrL2SpecLen, uint8(sublayerLen(s.Sublayer)))
-	if len(s.Cookie) > 0 {
-		e.Bytes(l2tpAttrCookie, s.Cookie)
-	}
 	if len(s.PeerCookie) > 0 {
-		e.Bytes(l2tpAttrPeerCookie, s.PeerCookie)
+		e.Bytes(l2tpAttrSentCookie, s.PeerCookie)
+	}
+	if len(s.Cookie) > 0 {
+		e.Bytes(l2tpAttrExpectedCookie, s.Cookie)
 	}
 	if s.Interface != "" {
 		e.String(l2tpAttrIfname, s.Interface)
@@ -209,9 +211,9 @@ func decodeL2TPSession(b []byte) (L2TPSession, error) {
 			s.Type = l2tp.PseudowireType(d.Uint16())
 		case l2tpAttrL2SpecType:
 			s.Sublayer = l2tp.SublayerType(d.Uint8())
-		case l2tpAttrCookie:
+		case l2tpAttrExpectedCookie:
 			s.Cookie = d.Bytes()
-		case l2tpAttrPeerCookie:
+		case l2tpAttrSentCookie:
 			s.PeerCookie = d.Bytes()
 		case l2tpAttrIfname:
 			s.Interface = d.String()

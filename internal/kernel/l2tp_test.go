@@ -66,7 +66,7 @@ func TestL2TPAttributes(t *testing.T) {
 	}
 	sequencing := nla(19, "01") + nla(18, "01") + nla(20, "01") + nla(22, "7800000000000000")
 	s := L2TPSession{Tunnel: 1, PeerTunnel: 2, ID: 3, PeerID: 4, Type: l2tp.PseudowireEthernet,
-		Cookie: []byte{1, 2, 3, 4}, PeerCookie: []byte{1, 2, 3, 4, 5, 6, 7, 8}, Sublayer: l2tp.SublayerDefault,
+		Cookie: []byte{1, 2, 3, 4, 5, 6, 7, 8}, PeerCookie: []byte{1, 2, 3, 4}, Sublayer: l2tp.SublayerDefault,
 		SendSequence: true, RequireSequence: true, LNS: true, ReorderTimeout: 120*time.Millisecond + time.Microsecond, Interface: "eth-a"}
 	for _, c := range []struct {
 		name    string
@@ -121,7 +121,7 @@ func TestL2TPIsReadFromTheKernel(t *testing.T) {
 	}
 	session, err := decodeL2TPSession(fromHex(t, kernelSession))
 	wantSession := L2TPSession{Tunnel: 1, PeerTunnel: 2, ID: 3, PeerID: 4, Type: l2tp.PseudowireEthernet, Interface: "l2tpeth0",
-		Cookie: []byte{1, 2, 3, 4}, PeerCookie: []byte{1, 2, 3, 4, 5, 6, 7, 8}, SendSequence: true, RequireSequence: true, LNS: true,
+		Cookie: []byte{1, 2, 3, 4, 5, 6, 7, 8}, PeerCookie: []byte{1, 2, 3, 4}, SendSequence: true, RequireSequence: true, LNS: true,
 		UsingIPsec: true, ReorderTimeout: 120 * time.Millisecond, Stats: L2TPCounters{RxPackets: 4}}
 	if diff := cmp.Diff(wantSession, session); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
