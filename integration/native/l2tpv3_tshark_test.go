@@ -160,20 +160,21 @@ func dataRows() []dissected {
 	return []dissected{
 		{data: l2tp.DataHeader3{SessionID: 0xbbbbbbbb, Cookie: []byte{0xb1, 0xb2, 0xb3, 0xb4}, Sublayer: l2tp.SublayerDefault, HasSequence: true, Sequence: 0xfffffe},
 			frame: frame, want: map[string]string{
-				"l2tp.sid": "3149642683", "l2tp.cookie": "b1b2b3b4", "l2tp.l2_spec_s": "1", "l2tp.l2_spec_sequence": "16777214",
+				"l2tp.sid": "0xbbbbbbbb", "l2tp.cookie": "b1b2b3b4", "l2tp.avp.pseudowire_type": "5", "l2tp.l2_spec_s": "1", "l2tp.l2_spec_sequence": "16777214",
 				"eth.src": "02:00:00:00:00:01", "eth.dst": "ff:ff:ff:ff:ff:ff", "eth.type": "0x9000",
 			}},
 		{fromB: true, data: l2tp.DataHeader3{SessionID: 0xaaaaaaaa, Cookie: []byte{0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8}, Sublayer: l2tp.SublayerDefault},
 			frame: frame, want: map[string]string{
-				"l2tp.sid": "2863311530", "l2tp.cookie": "a1a2a3a4a5a6a7a8", "l2tp.l2_spec_s": "0", "l2tp.l2_spec_sequence": "0",
+				"l2tp.sid": "0xaaaaaaaa", "l2tp.cookie": "a1a2a3a4a5a6a7a8", "l2tp.avp.pseudowire_type": "5", "l2tp.l2_spec_s": "0", "l2tp.l2_spec_sequence": "0",
 				"eth.src": "02:00:00:00:00:01", "eth.dst": "ff:ff:ff:ff:ff:ff", "eth.type": "0x9000",
 			}},
+		// tshark learns no pseudowire type from an OCRQ.
 		{data: l2tp.DataHeader3{SessionID: 0x0000bbbb}, frame: "0f00 2000 aabb", want: map[string]string{
-			"l2tp.sid": "48059", "chdlc.address": "0x0f", "chdlc.protocol": "0x2000",
+			"l2tp.sid": "0x0000bbbb", "l2tp.avp.pseudowire_type": "0",
 		}},
 		{data: l2tp.DataHeader3{SessionID: 0x00bb00bb, Sublayer: l2tp.SublayerATM, HasSequence: true, Sequence: 1, Flags: 0x06},
-			frame: "aaaa03000000 0800 00", want: map[string]string{
-				"l2tp.sid": "12255419", "l2tp.l2_spec_s": "1", "l2tp.l2_spec_sequence": "1",
+			frame: "aaaa03000000 88b5 00", want: map[string]string{
+				"l2tp.sid": "0x00bb00bb", "l2tp.avp.pseudowire_type": "2", "l2tp.l2_spec_s": "1", "l2tp.l2_spec_sequence": "1",
 				"l2tp.l2_spec_t": "0", "l2tp.l2_spec_g": "1", "l2tp.l2_spec_c": "1", "l2tp.l2_spec_u": "0",
 			}},
 	}
@@ -275,7 +276,7 @@ func encodeRows(t *testing.T, rows []dissected, digest l2tp.DigestType, ip bool,
 		r.want = maps.Clone(r.want)
 		if r.want != nil {
 			maps.Copy(r.want, map[string]string{
-				"l2tp.ccid": fmt.Sprint(id), "l2tp.Ns": fmt.Sprint(ns[side]), "l2tp.Nr": fmt.Sprint(ns[1-side]), "l2tp.length": fmt.Sprint(len(b)),
+				"l2tp.ccid": fmt.Sprintf("0x%08x", id), "l2tp.Ns": fmt.Sprint(ns[side]), "l2tp.Nr": fmt.Sprint(ns[1-side]), "l2tp.length": fmt.Sprint(len(b)),
 				"l2tp.avp.type": r.avps, "l2tp.avp.mandatory": r.mandatory, "l2tp.avp.hidden": strings.TrimSuffix(strings.Repeat("0,", 1+strings.Count(r.avps, ",")), ","),
 				// Behind the header, the Message Type and the AVP's header.
 				"l2tp.avp.message_digest": fmt.Sprintf("%x", b[12+8+6:12+8+6+1+digest.Len()]),
@@ -285,6 +286,9 @@ func encodeRows(t *testing.T, rows []dissected, digest l2tp.DigestType, ip bool,
 			ns[side]++
 		}
 		if ip {
+			if r.want != nil {
+				r.want["l2tp.sid"] = "0x00000000"
+			}
 			b = l2tp.AppendIPControl(nil, b)
 		}
 		packets = append(packets, ipPacket(from, to, ip, b))
@@ -300,7 +304,7 @@ func compareDissected(t *testing.T, rows []dissected, got []map[string]string) {
 	for i, r := range rows {
 		for field, value := range got[i] {
 			if value != r.want[field] {
-				t.Errorf("packet %d, %v: %s is %q, want %q", i+1, r.msg, field, value, r.want[field])
+				t.Errorf("packet %d, %T: %s is %q, want %q", i+1, r.msg, field, value, r.want[field])
 			}
 		}
 	}

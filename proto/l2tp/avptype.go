@@ -62,7 +62,7 @@ const (
 	AVPRemoteSessionID             AVPType = 64
 	AVPAssignedCookie              AVPType = 65
 	AVPRemoteEndID                 AVPType = 66
-	AVPApplicationID               AVPType = 67 // of the drafts of RFC 3931, and left out of it
+	AVPApplicationID               AVPType = 67 // Application Code in the registry; no RFC defines it
 	AVPPseudowireType              AVPType = 68
 	AVPSublayer                    AVPType = 69
 	AVPDataSequencing              AVPType = 70

@@ -52,7 +52,8 @@ func maskString(v uint32, names ...string) string {
 	return strings.Join(parts, "|")
 }
 
-// CallErrors are the counters of the Call Errors AVP, RFC 2661 section 4.4.6.
+// CallErrors are the counters of the Call Errors AVP, RFC 2661 section 4.4.6, which
+// is Circuit Errors in RFC 3931 section 5.4.5.
 // They count from the beginning of the call.
 type CallErrors struct {
 	CRCErrors        uint32 // PPP frames received with CRC errors
