@@ -58,7 +58,7 @@ func arguments(path string, s *Spec) []string {
 		argv = append(argv, "sync", "novj", "noccp", "nopcomp", "noaccomp", "local", "nocrtscts", "nolock")
 	case circuit.PPPDAsync:
 		argv = append(argv, "local", "nocrtscts", "nolock")
-	case circuit.Discard, circuit.Builtin, circuit.BuiltinKernel, circuit.Relay:
+	case circuit.Discard, circuit.Builtin, circuit.BuiltinKernel, circuit.Relay, circuit.EthernetTAP, circuit.EthernetKernel, circuit.IPTUN:
 		// There is no pppd.
 	}
 	return argv

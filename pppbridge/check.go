@@ -64,7 +64,7 @@ func CheckPPPD(path string, kind circuit.Kind) error {
 		return lineDiscipline(ldiscPPP, "ppp_async", false)
 	case circuit.PPPDSync:
 		return lineDiscipline(ldiscSyncPPP, "ppp_synctty", true)
-	case circuit.Discard, circuit.Builtin, circuit.BuiltinKernel, circuit.Relay:
+	case circuit.Discard, circuit.Builtin, circuit.BuiltinKernel, circuit.Relay, circuit.EthernetTAP, circuit.EthernetKernel, circuit.IPTUN:
 	}
 	return nil
 }

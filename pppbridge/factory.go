@@ -125,6 +125,7 @@ func (f *Factory) Open(spec Spec, frames circuit.Frames, onExit func(circuit.Exi
 		return f.openBuiltin(spec, frames, onExit, plane)
 	case circuit.Relay:
 		return f.openRelay(spec.Relay, frames, onExit)
+	case circuit.EthernetTAP, circuit.EthernetKernel, circuit.IPTUN: // of pseudowires that are not PPP
 	}
 	return nil, fmt.Errorf("open a bridge: %v is not a kind of bridge", spec.Kind)
 }

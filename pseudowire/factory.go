@@ -45,7 +45,10 @@ var (
 // Factory opens the bridges of pseudowires. Its methods may be called from any
 // goroutine.
 type Factory struct {
-	cfg Config
+	cfg     Config
+	workers workers
+	plane   plane
+	reader  reader // the poller's
 
 	mu      sync.Mutex
 	closed  bool
@@ -60,7 +63,10 @@ func NewFactory(cfg Config) *Factory {
 	if cfg.Burst == nil {
 		cfg.Burst = circuit.NewBurst(new(kernel.SendCounts))
 	}
-	return &Factory{cfg: cfg}
+	f := &Factory{cfg: cfg}
+	f.plane.poller = cfg.Poller
+	f.reader.burst = cfg.Burst
+	return f
 }
 
 func discardLog() *logrus.Entry {
@@ -92,7 +98,11 @@ func (f *Factory) Open(spec Spec, frames circuit.Frames, onExit func(circuit.Exi
 }
 
 func (f *Factory) open(spec *Spec, frames circuit.Frames, onExit func(circuit.Exit)) (circuit.Bridge, error) {
-	if spec.Kind == circuit.Relay {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	switch spec.Kind {
+	case circuit.Relay:
 		return circuit.OpenRelay(spec.Relay, circuit.RelayOptions{
 			Frames: frames, Poller: f.cfg.Poller, CircuitChanged: spec.CircuitChanged,
 			OnExit: func(e circuit.Exit) {
@@ -100,8 +110,22 @@ func (f *Factory) open(spec *Spec, frames circuit.Frames, onExit func(circuit.Ex
 				onExit(e)
 			},
 		})
+	case circuit.EthernetTAP, circuit.IPTUN:
+		t := newTAPBridge(f, spec, frames, onExit)
+		t.start()
+		return t, nil
+	case circuit.EthernetKernel:
+		if f.cfg.Sessions == nil {
+			return nil, ErrNoSessions
+		}
+		k := newKernelBridge(f, spec, onExit)
+		k.start()
+		return k, nil
+	case circuit.Discard, circuit.PPPDKernel, circuit.PPPDAsync, circuit.PPPDSync, circuit.Builtin, circuit.BuiltinKernel:
+		fallthrough
+	default:
+		return nil, fmt.Errorf("open a pseudowire: %v is not a kind of bridge for it", spec.Kind)
 	}
-	return nil, fmt.Errorf("open a pseudowire: %v is not a kind of bridge for it", spec.Kind)
 }
 
 // Running is the number of bridges that are open, with those still stopping.
@@ -117,6 +141,7 @@ func (f *Factory) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
+	f.endPlane()
 }
 
 // arrive counts a bridge in, unless the factory is closed.
@@ -134,4 +159,12 @@ func (f *Factory) gone() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.running--
+	f.endPlane()
+}
+
+// endPlane closes what devices need with the last bridge of a closed factory.
+func (f *Factory) endPlane() {
+	if f.closed && f.running == 0 {
+		f.plane.close()
+	}
 }

@@ -6,6 +6,8 @@
 package pseudowire
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/sirupsen/logrus"
@@ -45,4 +47,20 @@ type Spec struct {
 	CircuitChanged func(active bool)
 
 	Log *logrus.Entry // with the session's fields; nil: no log
+}
+
+// maxVLAN is the last VLAN of 802.1Q that may be used.
+const maxVLAN = 4094
+
+// check says what is wrong with what the role and the engine have asked for.
+func (s *Spec) check() error {
+	switch {
+	case s.VLAN > maxVLAN:
+		return fmt.Errorf("open a pseudowire: a VLAN is 1 to %d, not %d", maxVLAN, s.VLAN)
+	case s.Kind == circuit.IPTUN && (s.VLAN != 0 || s.Bridge != ""):
+		return errors.New("open a pseudowire: one of IP packets has no VLAN, and cannot be a member of a bridge")
+	case s.Kind == circuit.EthernetKernel && s.Session == nil:
+		return errors.New("open a pseudowire: the kernel plane needs a session")
+	}
+	return nil
 }
