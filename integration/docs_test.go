@@ -20,6 +20,7 @@ import (
 	"adit/integration/guide"
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/lcce"
 	"adit/lns"
 	"adit/lns/companion"
 	"adit/lns/dhcp"
@@ -463,7 +464,7 @@ func roleCounts(t *testing.T) map[string]uint64 {
 		StateDir: t.TempDir(), LNS: config.LNS{Peers: []*config.Peer{{Name: "p", Profile: &config.Profile{Name: "p"}}}},
 		RADIUS: config.RADIUS{Groups: map[string]*config.RADIUSGroup{"g": group}, Servers: map[string]*config.RADIUSServer{"s": group.Servers[0]},
 			DynamicAuth: netip.MustParseAddrPort("127.0.0.1:0")},
-	}, &engine.Planes{}, nil)
+	}, &engine.Planes{}, lcce.NewCircuits(nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 // Imports point down only:
 //
-//	cmd -> lns, lac -> internal/engine -> pppbridge, pseudowire -> proto
+//	cmd -> lns, lac -> lcce -> internal/engine -> pppbridge, pseudowire -> proto
 //
 // lns and lac never import each other. proto imports nothing outside itself and
 // the standard library. The other packages of internal import only proto.
@@ -46,10 +46,11 @@ var layers = []struct {
 	{"pppbridge", append([]string{"internal/circuit", "proto"}, leaves...)},
 	{"pseudowire", append([]string{"internal/circuit", "proto"}, leaves...)},
 	{"internal/engine", append([]string{"pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
-	{"lns", append([]string{"internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
-	{"lac", append([]string{"internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
-	{"cmd", append([]string{"lns", "lac", "internal/demo", "internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
-	{"integration", append([]string{"internal/need", "cmd", "lns", "lac", "internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
+	{"lcce", append([]string{"internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
+	{"lns", append([]string{"lcce", "internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
+	{"lac", append([]string{"lcce", "internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
+	{"cmd", append([]string{"lns", "lac", "lcce", "internal/demo", "internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
+	{"integration", append([]string{"internal/need", "cmd", "lns", "lac", "lcce", "internal/engine", "pppbridge", "pseudowire", "internal/circuit", "proto"}, leaves...)},
 	{"etc", append([]string{"proto"}, leaves...)},
 }
 
@@ -177,6 +178,11 @@ func TestViolationsAreSeen(t *testing.T) {
 		{"adit/lns", "adit/internal/engine", true, true},
 		{"adit/lns", "adit/lac", false, false},
 		{"adit/lac", "adit/lns", false, false},
+		{"adit/lac", "adit/lcce", true, true},
+		{"adit/lns", "adit/lcce", true, true},
+		{"adit/lcce", "adit/internal/engine", true, true},
+		{"adit/lcce", "adit/lac", false, false},
+		{"adit/internal/engine", "adit/lcce", false, false},
 		{"adit/lac/pppoe", "adit/lac", true, true},
 		{"adit/cmd/adit", "adit/lac", true, true},
 		{"adit/cmd/adit", "adit/integration/scenario", false, true},

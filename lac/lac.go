@@ -15,6 +15,7 @@ import (
 	"adit/internal/chap"
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/lcce"
 	"adit/proto/l2tp"
 	"adit/proto/ppp"
 	"adit/proto/tunnel"
@@ -28,6 +29,7 @@ type Role struct {
 	ctx      context.Context
 	engine   dialler
 	planes   *engine.Planes
+	circuits *lcce.Circuits
 	cfg      *config.Config
 	log      *logrus.Entry
 	resolver resolver
@@ -42,6 +44,7 @@ type Role struct {
 // dialler is what the role needs of the engine.
 type dialler interface {
 	Dial(local, peer netip.AddrPort, spec *engine.TunnelSpec) error
+	DialIP(local, peer netip.Addr, spec *engine.TunnelSpec) error
 }
 
 // Server is what the role needs for a call in which we are the LNS: addresses,
@@ -58,13 +61,14 @@ type resolver interface {
 // Start begins to dial. It ends when ctx does: then no new attempt is made and
 // no timer is left; the tunnels are the engine's to close. The server is asked
 // for the calls in which we are the LNS.
-func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, server Server, log *logrus.Entry) *Role {
-	return start(ctx, cfg, e, planes, server, log, net.DefaultResolver)
+// The circuits are those of sessions that are not PPP.
+func Start(ctx context.Context, cfg *config.Config, e *engine.Engine, planes *engine.Planes, circuits *lcce.Circuits, server Server, log *logrus.Entry) *Role {
+	return start(ctx, cfg, e, planes, circuits, server, log, net.DefaultResolver)
 }
 
-func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, server Server, log *logrus.Entry, names resolver) *Role {
+func start(ctx context.Context, cfg *config.Config, e dialler, planes *engine.Planes, circuits *lcce.Circuits, server Server, log *logrus.Entry, names resolver) *Role {
 	r := &Role{
-		ctx: ctx, engine: e, planes: planes, cfg: cfg, server: server, log: log,
+		ctx: ctx, engine: e, planes: planes, circuits: circuits, cfg: cfg, server: server, log: log,
 		secrets:  secrets(cfg.LAC.Tunnels),
 		resolver: names,
 		lookups:  make(chan struct{}, lookupsAtATime),
@@ -162,6 +166,9 @@ func accessLine(s *config.Session) (told []l2tp.AccessLineAVP) {
 // wanted is the call of a configured session. The number tells apart the calls
 // of a session with a count.
 func (r *Role) wanted(t *config.Tunnel, s *config.Session, number int) engine.Wanted {
+	if s.Pseudowire != nil {
+		return r.wantedCircuit(t, s)
+	}
 	name := s.Name
 	if s.Count > 1 {
 		name = fmt.Sprintf("%s-%d", s.Name, number+1)

@@ -18,6 +18,7 @@ import (
 	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/lcce"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -64,6 +65,10 @@ func (n *names) Dial(local, peer netip.AddrPort, spec *engine.TunnelSpec) error 
 	return n.dialErr
 }
 
+func (n *names) DialIP(local, peer netip.Addr, spec *engine.TunnelSpec) error {
+	return n.Dial(netip.AddrPortFrom(local, 0), netip.AddrPortFrom(peer, 0), spec)
+}
+
 // seen returns the attempts so far.
 func (n *names) seen() []attemptSeen {
 	synctest.Wait()
@@ -93,7 +98,7 @@ func begin(n *names, tunnels ...*config.Tunnel) (r *Role, log *bytes.Buffer, sto
 	cfg := &config.Config{VendorName: "adit", LAC: config.LAC{Tunnels: tunnels}}
 	cfg.Limits.SessionsPerTunnel = 100
 	ctx, cancel := context.WithCancel(context.Background())
-	r = start(ctx, cfg, n, &engine.Planes{}, nil, logrus.NewEntry(logger), n)
+	r = start(ctx, cfg, n, &engine.Planes{}, lcce.NewCircuits(nil), nil, logrus.NewEntry(logger), n)
 	return r, log, func() { cancel(); synctest.Wait() }
 }
 
@@ -338,7 +343,7 @@ func TestWantedCalls(t *testing.T) {
 		{Name: "out", Count: 1, Profile: p, Direction: config.Outgoing, CalledNumber: "3", MinimumBPS: 7, MaximumBPS: 8},
 	}
 	l := &line{role: &Role{planes: &engine.Planes{}, server: served{}}, cfg: cfg}
-	all := l.wanted()
+	all := l.wanted(l2tp.Version)
 	if len(all) != 3 {
 		t.Fatalf("%d calls", len(all))
 	}
@@ -382,7 +387,7 @@ func TestEndOfASession(t *testing.T) {
 	}
 	l := &line{role: &Role{planes: &engine.Planes{}, server: served{}, secrets: secrets([]*config.Tunnel{cfg})}, cfg: cfg}
 	var specs []*engine.CallSpec
-	for _, w := range l.wanted() {
+	for _, w := range l.wanted(l2tp.Version) {
 		spec, err := w.Spec()
 		if err != nil || spec.Bridge.Kind != circuit.Builtin {
 			t.Fatalf("%+v, %v", spec, err)

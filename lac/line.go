@@ -11,6 +11,7 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
 
@@ -42,6 +43,10 @@ func (l *line) dial() {
 	if ctx.Err() != nil {
 		return
 	}
+	if l.served() {
+		l.role.later(l, l.cfg.RetryMax)
+		return
+	}
 	peer, err := l.resolve(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -52,7 +57,7 @@ func (l *line) dial() {
 	}
 	local := netip.AddrPortFrom(l.cfg.LocalAddress, l.cfg.LocalPort)
 	l.log.WithFields(logrus.Fields{"peer": peer.String(), "attempt": l.failures + 1}).Info("dialling")
-	if err := l.role.engine.Dial(local, peer, l.spec()); err != nil {
+	if err := l.reach(local, peer); err != nil {
 		if ctx.Err() == nil {
 			l.log.WithError(err).Error("cannot dial")
 			l.again("the attempt failed")
@@ -95,7 +100,10 @@ func (l *line) spec() *engine.TunnelSpec {
 	spec.Tunnel.TieBreaker = l.cfg.TieBreaker
 	spec.KernelPlane = l.cfg.AllowOutgoing && l.role.planes.Kernel(l.cfg.Profile)
 	for _, s := range l.cfg.Sessions {
-		spec.KernelPlane = spec.KernelPlane || l.role.planes.Kernel(s.Profile)
+		spec.KernelPlane = spec.KernelPlane || l.kernelPlane(s)
+	}
+	if l.cfg.V3.Has(l2tp.Version3) {
+		l.version3(&spec.Tunnel)
 	}
 	if l.cfg.RemoteHostName != "" {
 		spec.RemoteHostName = func(name string) bool { return config.MatchHostName(l.cfg.RemoteHostName, name) }
@@ -116,7 +124,11 @@ func (l *line) again(why string) {
 // TunnelUp places the configured calls.
 func (a *attempt) TunnelUp(t *engine.Tunnel) {
 	a.upSince = time.Now()
-	a.calls = engine.KeepCalls(t, a.line.wanted(), a.line.cfg.RetryMin, a.line.cfg.RetryMax)
+	version := uint8(l2tp.Version)
+	if a.line.cfg.V3.Has(l2tp.Version3) {
+		version = t.Version() // the peer may have chosen
+	}
+	a.calls = engine.KeepCalls(t, a.line.wanted(version), a.line.cfg.RetryMin, a.line.cfg.RetryMax)
 }
 
 // TunnelDown dials again. A tunnel that lasted clears the count of failures;
@@ -140,6 +152,9 @@ func (a *attempt) TunnelDown(*engine.Tunnel, tunnel.Cause) {
 // which answers every number at once.
 func (a *attempt) CallRequested(c *engine.Call) {
 	l := a.line
+	if l.answered(c) {
+		return
+	}
 	c.Accept(l.role.planes.CallSpec("", l.cfg.Profile, nil, engine.End{Name: l.cfg.HostName}))
 }
 
@@ -157,10 +172,13 @@ func (a *attempt) CallDown(c *engine.Call, _ tunnel.Cause) {
 	}
 }
 
-// wanted lists the calls of the configuration.
-func (l *line) wanted() []engine.Wanted {
+// wanted lists the calls of the configuration that a tunnel of this version can have.
+func (l *line) wanted(version uint8) []engine.Wanted {
 	var all []engine.Wanted
 	for _, s := range l.cfg.Sessions {
+		if !l.possible(s, version) {
+			continue
+		}
 		for i := range s.Count {
 			all = append(all, l.role.wanted(l.cfg, s, i))
 		}

@@ -10,6 +10,7 @@ import (
 	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/lcce"
 	"adit/proto/tunnel"
 )
 
@@ -80,7 +81,7 @@ func TestServe(t *testing.T) {
 func newTestRole(t *testing.T, cfg *config.Config) *Role {
 	t.Helper()
 	cfg.StateDir = t.TempDir()
-	r, err := New(cfg, &engine.Planes{}, nil)
+	r, err := New(cfg, &engine.Planes{}, lcce.NewCircuits(nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func (r *Role) taken(pool string) uint64 { return uint64(r.parts.pools.Stats()[p
 func TestStateDirectoryOfAnother(t *testing.T) {
 	cfg, _ := builtinConfig()
 	newTestRole(t, cfg)
-	if _, err := New(cfg, &engine.Planes{}, nil); err == nil || !strings.Contains(err.Error(), "another adit uses state_dir") {
+	if _, err := New(cfg, &engine.Planes{}, lcce.NewCircuits(nil), nil); err == nil || !strings.Contains(err.Error(), "another adit uses state_dir") {
 		t.Errorf("%v", err)
 	}
 }

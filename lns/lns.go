@@ -11,6 +11,7 @@ import (
 
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/lcce"
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
 )
@@ -18,11 +19,12 @@ import (
 // Role decides for the tunnels that peers set up to us. It is safe for use by
 // every shard at once.
 type Role struct {
-	cfg    *config.Config
-	planes *engine.Planes
-	peers  map[*config.Peer]*peer
-	end    engine.End
-	parts  *parts
+	cfg      *config.Config
+	planes   *engine.Planes
+	circuits *lcce.Circuits
+	peers    map[*config.Peer]*peer
+	end      engine.End
+	parts    *parts
 }
 
 // peer is one [[lns.peers]] block with what it holds at present.
@@ -36,8 +38,9 @@ type peer struct {
 
 // New makes the role from a validated configuration, with the AAA layer and what
 // it needs: files in the state directory, sockets to and for RADIUS and DHCP. The
-// error is a sentence with what to do.
-func New(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*Role, error) {
+// circuits are those that peers may ask for by L2TPv3. The error is a sentence with
+// what to do.
+func New(cfg *config.Config, planes *engine.Planes, circuits *lcce.Circuits, log *logrus.Entry) (*Role, error) {
 	parts := new(parts)
 	if serves(cfg) {
 		var err error
@@ -45,7 +48,7 @@ func New(cfg *config.Config, planes *engine.Planes, log *logrus.Entry) (*Role, e
 			return nil, err
 		}
 	}
-	r := &Role{cfg: cfg, planes: planes, parts: parts,
+	r := &Role{cfg: cfg, planes: planes, circuits: circuits, parts: parts,
 		peers: make(map[*config.Peer]*peer), end: engine.End{LNS: true, Name: cfg.HostName}}
 	for _, p := range cfg.LNS.Peers {
 		r.peers[p] = &peer{role: r, cfg: p}
@@ -113,12 +116,9 @@ func (r *Role) AcceptTunnel(req *engine.TunnelRequest) (*engine.TunnelSpec, *eng
 				Message: "this LNS has no peer of your address and host name"},
 		}
 	}
-	if !req.V2 {
-		return nil, &engine.Refusal{
-			Why: "the peer speaks L2TPv3 only, which this [[lns.peers]] block does not allow", Name: cfg.Name,
-			Result: l2tp.ResultCode{Result: l2tp.StopCCNUnsupportedVersion, Error: l2tp.Version,
-				Message: "only version 2 is spoken here"},
-		}
+	version, ok := choose(&cfg.V3, req)
+	if !ok {
+		return nil, refusedVersion(cfg)
 	}
 	p := r.peers[cfg]
 	if p.tunnels.Add(1) > int64(cfg.MaxTunnels) {
@@ -129,14 +129,14 @@ func (r *Role) AcceptTunnel(req *engine.TunnelRequest) (*engine.TunnelSpec, *eng
 				Error: l2tp.ErrorInsufficientResources, Message: "no more tunnels are accepted from you at present"},
 		}
 	}
-	return p.tunnelSpec(), nil
+	return p.tunnelSpec(version), nil
 }
 
-func (p *peer) tunnelSpec() *engine.TunnelSpec {
+func (p *peer) tunnelSpec(version uint8) *engine.TunnelSpec {
 	c := p.cfg
 	spec := &engine.TunnelSpec{
 		Name:    c.Name,
-		Handler: &handler{peer: p},
+		Handler: &handler{peer: p, version: version},
 		Tunnel: engine.TunnelConfig(c.ControlChannel, engine.TunnelIdentity{
 			HostName: p.role.cfg.HostName, VendorName: p.role.cfg.VendorName,
 			Secret: c.Secret, Challenge: c.Challenge, HideAVPs: c.HideAVPs,
@@ -145,13 +145,17 @@ func (p *peer) tunnelSpec() *engine.TunnelSpec {
 	}
 	spec.Tunnel.MaxSessions = min(p.role.cfg.Limits.SessionsPerTunnel, c.MaxSessions)
 	spec.Tunnel.AllowIncoming, spec.Tunnel.AllowOutgoing = c.AllowIncoming, c.AllowOutgoing
+	if version == l2tp.Version3 {
+		p.version3(spec)
+	}
 	return spec
 }
 
 // handler handles one tunnel of a peer.
 type handler struct {
-	peer  *peer
-	calls *engine.Keeper
+	peer    *peer
+	version uint8
+	calls   *engine.Keeper
 }
 
 // The pauses before an outgoing call that failed is asked for again.
@@ -186,6 +190,9 @@ func (h *handler) CallRequested(c *engine.Call) {
 	p := h.peer
 	if p.sessions.Add(1) > int64(p.cfg.MaxSessions) {
 		refuse(c, "max_sessions of this [[lns.peers]] block is reached", "no more sessions are accepted from you at present")
+		return
+	}
+	if h.answered(c) {
 		return
 	}
 	// Who asks for an incoming call is its LAC, and so we are its LNS.

@@ -52,7 +52,7 @@ func TestReloadOfUsers(t *testing.T) {
 		t.Errorf("%+v", r.State())
 	}
 	// A role that serves nobody has nothing to reload.
-	client, err := New(&config.Config{}, nil, nil)
+	client, err := New(&config.Config{}, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

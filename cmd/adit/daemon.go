@@ -16,6 +16,7 @@ import (
 	"adit/internal/engine"
 	"adit/internal/kernel"
 	"adit/lac"
+	"adit/lcce"
 	"adit/lns"
 	"adit/pppbridge"
 )
@@ -33,16 +34,27 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	if err != nil {
 		return err
 	}
-	role, err := lns.New(cfg, planes, log)
+	kernelL2TP, noKernel := openL2TP(cfg, log)
+	if kernelL2TP != nil {
+		defer kernelL2TP.Close()
+	}
+	circuits := lcce.NewCircuits(noKernel)
+	role, err := lns.New(cfg, planes, circuits, log)
 	if err != nil {
 		return err
 	}
-	e, err := newEngine(cfg, role, log)
+	e, err := newEngine(cfg, role, kernelL2TP, log)
 	if err != nil {
 		return errors.Join(err, role.Close(ctx))
 	}
-	d := &daemon{cfg: cfg, engine: e, planes: planes, lns: role, choices: choices, started: time.Now(), reloader: newReloader(cfg, load, log)}
-	err = d.serve(ctx, hangups, log)
+	d := &daemon{
+		cfg: cfg, engine: e, planes: planes, circuits: circuits, lns: role, choices: choices,
+		started: time.Now(), reloader: newReloader(cfg, load, log),
+	}
+	if d.lcce, err = lcce.New(cfg, e, circuits, log); err == nil {
+		err = d.serve(ctx, hangups, log)
+		d.lcce.Close()
+	}
 	log.Info("shutting down")
 	bound, cancel := context.WithTimeout(context.Background(), cfg.PPPD.StopTimeout+goodbye)
 	defer cancel()
@@ -59,7 +71,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	return err
 }
 
-func newEngine(cfg *config.Config, role *lns.Role, log *logrus.Entry) (*engine.Engine, error) {
+func newEngine(cfg *config.Config, role *lns.Role, kernelL2TP *kernel.L2TP, log *logrus.Entry) (*engine.Engine, error) {
 	opt := engine.Options{
 		Shards: shards(),
 		Limits: engine.Limits{
@@ -75,6 +87,9 @@ func newEngine(cfg *config.Config, role *lns.Role, log *logrus.Entry) (*engine.E
 	if len(cfg.LNS.Peers) > 0 {
 		opt.Acceptor = role
 	}
+	if kernelL2TP != nil { // a nil in an interface is something
+		opt.L2TP = kernelL2TP
+	}
 	return engine.New(opt)
 }
 
@@ -89,13 +104,20 @@ func (d *daemon) serve(ctx context.Context, hangups <-chan os.Signal, log *logru
 	if err := listen(d.cfg.Listen, d.engine.Listen, log); err != nil {
 		return err
 	}
+	for _, addr := range d.cfg.L2TPv3.ListenIP {
+		if err := d.engine.ListenIP(addr); err != nil {
+			return err
+		}
+		log.WithField("address", addr.String()).Info("listening for L2TP over IP, protocol 115")
+	}
 	socket, err := control.Listen(d.cfg.Control.Socket, d.cfg.Control.Group)
 	if err != nil {
 		return err
 	}
 	complaints := log.WriterLevel(logrus.WarnLevel)
 	defer complaints.Close()
-	lac.Start(ctx, d.cfg, d.engine, d.planes, d.lns, log)
+	d.lcce.Start()
+	lac.Start(ctx, d.cfg, d.engine, d.planes, d.circuits, d.lns, log)
 	go d.reloadBy(ctx, hangups)
 	log.WithField("control", d.cfg.Control.Socket).Info("adit is ready")
 	return control.NewServer(d, complaints).Serve(ctx, socket)

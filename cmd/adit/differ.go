@@ -99,6 +99,7 @@ var elsewhere = []reflect.Type{
 	reflect.TypeFor[config.Pool](), reflect.TypeFor[config.Profile](), reflect.TypeFor[config.DHCP](),
 	reflect.TypeFor[config.RADIUSServer](), reflect.TypeFor[config.RADIUSGroup](), reflect.TypeFor[config.Peer](),
 	reflect.TypeFor[config.Pseudowire](),
+	reflect.TypeFor[config.Pseudowire](),
 }
 
 // same compares two values of one type.

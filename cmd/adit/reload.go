@@ -22,9 +22,10 @@ func reloadCommand(f *flags) *cobra.Command {
 		Use:   "reload",
 		Short: "Have the daemon read its configuration again",
 		Long: `Have the daemon read its configuration again. What can change while sessions are
-up does: the users with their files, the programs of [hooks], log.level and
-radius.dynamic_authorization.clients. All else that is different is listed: it
-needs a restart. No session ends. Where the configuration is wrong, nothing changes,
+up does: the users with their files, the programs of [hooks], log.level,
+radius.dynamic_authorization.clients, and the static tunnels of [l2tpv3]. All else
+that is different is listed: it needs a restart. No session ends but the static ones
+that changed. Where the configuration is wrong, nothing changes,
 every error is shown, and the exit status is 2.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -66,6 +67,10 @@ func sentenceOf(r control.Reloaded) string {
 		if i := slices.Index(all, partUsers); i >= 0 {
 			all[i] = fmt.Sprintf("users (%d added, %d removed, %d changed; %d now)", r.Users.Added, r.Users.Removed, r.Users.Changed, r.Users.Total)
 		}
+		if i := slices.Index(all, partStatic); i >= 0 && r.Static != nil {
+			all[i] = fmt.Sprintf("%s (%d added, %d removed, %d replaced, %d adjusted)", partStatic,
+				len(r.Static.Added), len(r.Static.Removed), len(r.Static.Replaced), len(r.Static.Adjusted))
+		}
 		said = "applied: " + strings.Join(all, ", ")
 	}
 	if len(r.NeedsRestart) > 0 {
@@ -79,11 +84,12 @@ const (
 	partUsers          = "users"
 	partHooks          = "hooks"
 	partLogLevel       = "log.level"
+	partStatic         = "l2tpv3.static"
 	dynamicAuthClients = "radius.dynamic_authorization.clients"
 )
 
 // reloadable are those parts.
-var reloadable = []string{partUsers, partHooks, partLogLevel, dynamicAuthClients}
+var reloadable = []string{partUsers, partHooks, partLogLevel, dynamicAuthClients, partStatic}
 
 // reloader reads the configuration of a daemon again.
 type reloader struct {
@@ -119,10 +125,18 @@ func (d *daemon) Reload(ctx context.Context) (control.Reloaded, error) {
 	next.Users, next.UsersFile, next.ChapSecrets = users, wanted.UsersFile, wanted.ChapSecrets
 	next.Hooks, next.Log.Level = wanted.Hooks, wanted.Log.Level
 	next.RADIUS.DynamicAuthClients = wanted.RADIUS.DynamicAuthClients
+	next.L2TPv3.Static = wanted.L2TPv3.Static
+	static, err := d.reloadStatic(&next)
+	if err != nil {
+		wrong := wrongConfig(r.running.Path, err)
+		wrong.Message = "the static tunnels cannot be had on this machine; nothing has changed"
+		r.log.WithError(err).Errorf("reload: %s", wrong.Message)
+		return control.Reloaded{}, wrong
+	}
 
 	answer := control.Reloaded{
 		Applied: []string{}, NeedsRestart: []string{},
-		Users: changeOf(r.running.Users, users), Warnings: problems(wanted.Warnings),
+		Users: changeOf(r.running.Users, users), Static: static, Warnings: problems(wanted.Warnings),
 	}
 	for _, part := range differing(r.running, wanted) {
 		if slices.Contains(reloadable, part) {
@@ -139,6 +153,18 @@ func (d *daemon) Reload(ctx context.Context) (control.Reloaded, error) {
 	}
 	r.log.Info("reload: " + sentenceOf(answer))
 	return answer, nil
+}
+
+// reloadStatic has the static tunnels become those of cfg; nil: they are the same.
+func (d *daemon) reloadStatic(cfg *config.Config) (*control.StaticChange, error) {
+	if d.lcce == nil {
+		return nil, nil
+	}
+	c, err := d.lcce.Reload(cfg)
+	if err != nil || c.None() {
+		return nil, err
+	}
+	return &control.StaticChange{Added: c.Added, Removed: c.Removed, Replaced: c.Replaced, Adjusted: c.Adjusted, Untouched: c.Untouched}, nil
 }
 
 // reread reads the file as it is now, and its users as those of the running

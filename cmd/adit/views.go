@@ -10,6 +10,7 @@ import (
 	"adit/internal/config"
 	"adit/internal/control"
 	"adit/internal/engine"
+	"adit/lcce"
 	"adit/lns"
 	"adit/proto/l2tp"
 	"adit/proto/sequence"
@@ -18,12 +19,14 @@ import (
 
 // daemon answers the control interface from the engine.
 type daemon struct {
-	cfg     *config.Config
-	engine  *engine.Engine
-	planes  *engine.Planes
-	lns     *lns.Role
-	choices map[*config.Profile]engine.Choice // of the profiles in use
-	started time.Time
+	cfg      *config.Config
+	engine   *engine.Engine
+	planes   *engine.Planes
+	circuits *lcce.Circuits
+	lns      *lns.Role
+	lcce     *lcce.Role                        // nil in some tests
+	choices  map[*config.Profile]engine.Choice // of the profiles in use
+	started  time.Time
 	*reloader
 }
 
@@ -41,9 +44,15 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 		Sessions: control.Counts{Limit: d.cfg.Limits.Sessions},
 	}
 	maps.Copy(s.Counters, d.lns.Counts())
+	if d.lcce != nil {
+		maps.Copy(s.Counters, d.lcce.Counts())
+	}
 	d.subscribers(&s)
 	for _, l := range d.engine.Listeners() {
 		s.Listeners = append(s.Listeners, l.String())
+	}
+	for _, l := range d.engine.ListenersIP() {
+		s.Listeners = append(s.Listeners, l.String()+" (protocol 115)")
 	}
 	for _, t := range snap.Tunnels {
 		switch t.State {

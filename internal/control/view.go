@@ -267,7 +267,20 @@ type Reloaded struct {
 	// NeedsRestart is what differs from that with which the daemon goes on.
 	NeedsRestart []string    `json:"needs_restart"`
 	Users        UsersChange `json:"users"`
-	Warnings     []Problem   `json:"warnings"`
+	// Static is what became of static tunnels; nil: nothing has changed.
+	Static   *StaticChange `json:"static,omitempty"`
+	Warnings []Problem     `json:"warnings"`
+}
+
+// StaticChange names static tunnels, and sessions of those that stayed as
+// "tunnel/session".
+type StaticChange struct {
+	Added    []string `json:"added,omitempty"`
+	Removed  []string `json:"removed,omitempty"`
+	Replaced []string `json:"replaced,omitempty"`
+	// Adjusted are tunnels that go on with another keepalive, keep or link_down.
+	Adjusted  []string `json:"adjusted,omitempty"`
+	Untouched int      `json:"untouched"`
 }
 
 // UsersChange counts local users.
