@@ -117,7 +117,7 @@ func newPair(t *testing.T, change func(*Config)) *pair {
 		t.Fatal(err)
 	}
 	l.wire = nil
-	if l.b, actions, err = Accept(l.now, other, h, payload); err != nil {
+	if l.b, actions, err = AcceptPacket(l.now, other, Receive{Header: h, Payload: payload, Packet: l.packets[0]}); err != nil {
 		t.Fatal(err)
 	}
 	l.perform(l.b, actions)
@@ -143,7 +143,7 @@ func (l *pair) perform(from *Tunnel, actions []Action) {
 		m := sentMessage{Header: h}
 		name := "ZLB"
 		if len(payload) > 0 {
-			m.Message, _ = l2tp.ParseMessage(l2tp.Version, payload, from.cfg.Secret)
+			m.Message, _ = l2tp.ParseMessage(h.Version, payload, from.cfg.Secret)
 			name = m.Message.Type().String()
 		}
 		l.trace = append(l.trace, fmt.Sprintf("%s %s Nr: %d, Ns: %d", arrow, name, h.Nr, h.Ns))
@@ -163,7 +163,7 @@ func (l *pair) settle() {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		l.step(*p.to, Receive{Header: h, Payload: payload})
+		l.step(*p.to, Receive{Header: h, Payload: payload, Packet: p.packet})
 	}
 }
 

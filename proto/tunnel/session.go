@@ -201,12 +201,12 @@ func (t *Tunnel) endAllCalls(now time.Time, cause Cause) {
 	slices.Sort(ids)
 	for _, id := range ids {
 		s := t.sessions[id]
-		t.endCall(now, s, callCause(s, cause))
+		t.endCall(now, s, t.callCause(s, cause))
 	}
 }
 
 // callCause is the end of a tunnel as the end of one of its calls.
-func callCause(s *session, tunnel Cause) Cause {
+func (t *Tunnel) callCause(s *session, tunnel Cause) Cause {
 	c := Cause{Remote: tunnel.Remote, Err: tunnel.Err}
 	if c.Err == nil {
 		c.Err = ErrTunnelDown
@@ -215,7 +215,7 @@ func callCause(s *session, tunnel Cause) Cause {
 	if tunnel.Err == ErrUnreachable {
 		text += ErrUnreachable.Error() // there was no StopCCN
 	} else {
-		text += tunnel.Result.Describe(l2tp.TypeStopCCN)
+		text += tunnel.Result.DescribeVersion(t.version, l2tp.TypeStopCCN)
 	}
 	switch {
 	case s.state == CallWaitTunnel:
