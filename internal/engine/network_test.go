@@ -53,7 +53,11 @@ func (n *network) send(from, to netip.AddrPort, packet []byte) error {
 		p = nil
 	}
 	n.mu.Unlock()
-	if p != nil {
+	switch {
+	case p == nil:
+	case to.Port() == 0: // directly over IP
+		p.dispatchIP(time.Now(), l2tp.AppendIPControl(nil, packet), from.Addr(), to.Addr())
+	default:
 		p.dispatch(time.Now(), packet, from, to.Addr())
 	}
 	return nil
@@ -85,11 +89,11 @@ func kindOf(packet []byte) l2tp.MessageType {
 // message parses what was sent.
 func (s sent) message(t testing.TB) l2tp.Message {
 	t.Helper()
-	_, payload, err := l2tp.ParseHeader(s.packet)
+	h, payload, err := l2tp.ParseHeader(s.packet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := l2tp.ParseMessage(l2tp.Version, payload, nil)
+	m, err := l2tp.ParseMessage(h.Version, payload, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

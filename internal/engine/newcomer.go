@@ -26,7 +26,7 @@ func (s *shard) receiveNewcomer(in inbound) {
 	from := originOf(in.path.Peer, h.Version, payload)
 	if t := s.origins[from]; t != nil {
 		if !t.down || t.core.Began(payload) {
-			t.step(tunnel.Receive{Header: h, Payload: payload})
+			t.step(tunnel.Receive{Header: h, Payload: payload, Packet: in.packet})
 			return
 		}
 		// The peer has restarted and uses the ID again; its old tunnel is only
@@ -53,7 +53,7 @@ func (s *shard) receiveNewcomer(in inbound) {
 		return
 	}
 	s.engine.lose(losers)
-	s.acceptTunnel(in.path, from, spec, &r, tunnel.Receive{Header: h, Payload: payload})
+	s.acceptTunnel(in.path, from, spec, &r, tunnel.Receive{Header: h, Payload: payload, Packet: in.packet})
 }
 
 // request is what is read of an SCCRQ before anything is decided. The rest may
@@ -207,9 +207,13 @@ func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, r *reques
 		t.discard(wrongVersion)
 		return
 	}
-	core, actions, err := tunnel.Accept(time.Now(), s.config(t), sccrq.Header, sccrq.Payload)
+	core, actions, err := tunnel.AcceptPacket(time.Now(), s.config(t), sccrq)
 	if core == nil {
-		e.counters.inc(RefusedParse)
+		if errors.Is(err, tunnel.ErrDigest) {
+			e.counters.inc(DropDigest)
+		} else {
+			e.counters.inc(RefusedParse)
+		}
 		t.log.WithError(err).Debug("SCCRQ ignored")
 		t.discard(tunnel.Cause{Err: err})
 		return

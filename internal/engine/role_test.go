@@ -26,6 +26,7 @@ type role struct {
 	tunnelSpec *TunnelSpec // for accepted tunnels
 	refusal    *Refusal
 	callSpec   func() *CallSpec
+	onAccept   func(*TunnelRequest)
 	onUp       func(*Tunnel)
 	onTunnel   func(*Tunnel, tunnel.Cause) // TunnelDown
 	onCall     func(*Call)                 // CallRequested
@@ -102,7 +103,10 @@ func (s *countingSession) Ended(tunnel.Cause, *circuit.Exit) {
 	s.released++
 }
 
-func (r *role) AcceptTunnel(*TunnelRequest) (*TunnelSpec, *Refusal) {
+func (r *role) AcceptTunnel(q *TunnelRequest) (*TunnelSpec, *Refusal) {
+	if r.onAccept != nil {
+		r.onAccept(q)
+	}
 	if r.refusal != nil {
 		return nil, r.refusal
 	}

@@ -145,7 +145,7 @@ func (s *shard) receive(in inbound) {
 		s.engine.counters.inc(DropVersion)
 		return
 	}
-	t.receive(tunnel.Receive{Header: h, Payload: payload}, &in.path)
+	t.receive(tunnel.Receive{Header: h, Payload: payload, Packet: in.packet}, &in.path)
 }
 
 // post runs f on the shard's goroutine, later. It reports false when the shard

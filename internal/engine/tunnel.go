@@ -245,7 +245,11 @@ func (t *Tunnel) perform(action tunnel.Action) {
 		t.gone = true
 		t.shard.remove(t)
 	case tunnel.Drop:
-		e.counters.inc(DropControlState)
+		if errors.Is(a.Reason, tunnel.ErrDigest) {
+			e.counters.inc(DropDigest)
+		} else {
+			e.counters.inc(DropControlState)
+		}
 		t.log.WithError(a.Reason).Debug("control message ignored")
 	default:
 		panic(fmt.Sprintf("engine: no way to perform %T", action))
