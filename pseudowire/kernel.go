@@ -69,6 +69,9 @@ func (k *kernelBridge) build(links *kernel.Links) (index int, err error) {
 	return index, k.setUp(links, index)
 }
 
+// maxName is the octets of the longest name of an interface.
+const maxName = 15
+
 // buildVLAN makes the interface of the VLAN. What is below says nothing of its own.
 func (k *kernelBridge) buildVLAN(links *kernel.Links, base string) (index int, err error) {
 	if err = links.DisableIPv6AutoLinkLocal(k.base); err != nil && !errors.Is(err, kernel.ErrNotSupported) {
@@ -79,7 +82,9 @@ func (k *kernelBridge) buildVLAN(links *kernel.Links, base string) (index int, e
 	}
 	name := k.spec.Interface
 	if name == "" {
-		name = fmt.Sprintf("%s.%d", base, k.spec.VLAN)
+		if name = fmt.Sprintf("%s.%d", base, k.spec.VLAN); len(name) > maxName {
+			name = "pw%d"
+		}
 	}
 	if index, err = links.AddVLAN(k.base, k.spec.VLAN, name); err != nil {
 		return 0, err
