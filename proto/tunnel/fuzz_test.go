@@ -49,6 +49,7 @@ func (f *fuzzer) event(p *peer) Event {
 		p.now = p.now.Add(time.Duration(f.byte()) * 500 * time.Millisecond)
 		return Tick{}
 	case 2:
+		call.RemoteEndID = f.bytes(1)
 		return PlaceCall{Call: call}
 	case 3:
 		return AcceptCall{Session: session, Connected: f.byte()&1 == 0}
@@ -59,6 +60,9 @@ func (f *fuzzer) event(p *peer) Event {
 	case 6:
 		return CloseCall{Session: session}
 	case 7:
+		if f.byte()&1 == 0 {
+			return SetCircuitStatus{Session: session, Status: l2tp.CircuitStatus(f.byte() & 3)}
+		}
 		return SetLinkInfo{Session: session}
 	case 8:
 		return ReportWANErrors{Session: session}
@@ -71,11 +75,14 @@ func (f *fuzzer) event(p *peer) Event {
 		return Lose{}
 	case 11: // octets as they are
 		payload := f.bytes(int(f.byte()))
-		return Receive{Header: p.header(session, payload), Payload: payload}
+		return p.packet(session, payload)
 	case 12: // any header
 		h := l2tp.Header{
 			Control: f.byte() > 10, HasSequence: true, HasLength: true, Version: 2,
 			TunnelID: uint32(f.byte()), SessionID: session, Ns: uint16(f.byte()), Nr: uint16(f.byte()),
+		}
+		if h.TunnelID&1 == 0 {
+			h.Version, h.TunnelID = p.version, p.to
 		}
 		return Receive{Header: h, Payload: f.bytes(int(f.byte()))}
 	default:
@@ -97,9 +104,31 @@ func (f *fuzzer) event(p *peer) Event {
 		case *l2tp.CDN:
 			m.AssignedSessionID = uint32(f.byte())
 		}
-		h, payload := p.encode(session, m)
-		return Receive{Header: h, Payload: payload}
+		f.version3(m)
+		return p.event(session, m)
 	}
+}
+
+// version3 changes what only a request of version 3 has.
+func (f *fuzzer) version3(m l2tp.Message) {
+	switch m := m.(type) {
+	case *l2tp.ICRQ:
+		m.RemoteEndID, m.Sublayer, m.Sequencing = f.bytes(1), l2tp.SublayerType(f.byte()&3), l2tp.SequencingLevel(f.byte()&3)
+		m.PseudowireType = l2tp.PseudowireType(f.byte() & 7)
+		if tie := uint64(f.byte()); tie != 0 {
+			m.SessionTie = &tie
+		}
+	case *l2tp.ICRP:
+		m.Sublayer, m.Sequencing, m.Cookie = l2tp.SublayerType(f.byte()&3), l2tp.SequencingLevel(f.byte()&3), f.bytes(4*int(f.byte()&1))
+		if len(m.Cookie) != 4 {
+			m.Cookie = nil
+		}
+	}
+}
+
+// fuzzConfigs are what FuzzStep can choose from.
+var fuzzConfigs = []func() Config{
+	testConfig, testConfig3, testConfigs["v3 authenticated"], testConfigs["v3 with two digests and two secrets"], fallbackConfig,
 }
 
 // tally holds the promises of the actions against each other.
@@ -159,18 +188,27 @@ func (c *tally) check() {
 // FuzzStep feeds a tunnel with any events in any order. It must not panic, keep
 // its promises, and end when it is told to.
 func FuzzStep(f *testing.F) {
-	f.Add([]byte{}, true)
-	f.Add([]byte("\x00\x00\x0d\x01\x01\x00\x00\x02\x00\x00\x02\xff\x00\x0d\x08\x01\x05"), true)
-	f.Add([]byte("\x00\x00\x0d\x02\x01\xff\x00\x0d\x08\x00\x05\x00\x00\x03\x00\x00\x00\x0d\x0a\x01"), false)
-	f.Add([]byte("\x00\x00\x09\x00\x00\x00\x01\x20\x00\x00\x0b\x10\x80\x08\x00\x00\x00\x00\x00\x0e"), true)
-	f.Fuzz(func(t *testing.T, data []byte, initiator bool) {
-		cfg := testConfig()
+	f.Add([]byte{}, true, uint8(0))
+	f.Add([]byte("\x00\x00\x0d\x01\x01\x00\x00\x02\x00\x00\x02\xff\x00\x0d\x08\x01\x05"), true, uint8(0))
+	f.Add([]byte("\x00\x00\x0d\x01\x01\x00\x00\x02\x00\x00\x02\xff\x00\x0d\x08\x01\x05"), true, uint8(2))
+	f.Add([]byte("\x00\x00\x0d\x02\x01\xff\x00\x0d\x08\x00\x05\x00\x00\x03\x00\x00\x00\x0d\x0a\x01"), false, uint8(0))
+	f.Add([]byte("\x00\x00\x0d\x02\x01\xff\x00\x0d\x08\x00\x05\x00\x00\x03\x00\x00\x00\x0d\x0a\x01"), false, uint8(2))
+	f.Add([]byte("\x00\x00\x09\x00\x00\x00\x01\x20\x00\x00\x0b\x10\x80\x08\x00\x00\x00\x00\x00\x0e"), true, uint8(0))
+	f.Add([]byte("\x00\x00\x09\x00\x00\x00\x01\x20\x00\x00\x0b\x10\x80\x08\x00\x00\x00\x00\x00\x0e"), true, uint8(2))
+	f.Fuzz(func(t *testing.T, data []byte, initiator bool, mode uint8) {
+		cfg := fuzzConfigs[int(mode)%len(fuzzConfigs)]()
+		cfg.TieBreaker = mode&0x80 != 0
 		cfg.MaxSessions = 8
 		var p *peer
 		if initiator {
 			p = dial(t, cfg)
 		} else {
+			cfg.Fallback = false
 			p = accept(t, cfg, theirSCCRQ())
+		}
+		p.trusting = true // it breaks the order in which the nonces are told
+		if mode&0x40 != 0 {
+			p.version = l2tp.Version // an answer to a fallback, or a stranger
 		}
 		c := &tally{p: p, open: map[uint32]bool{}}
 		c.check()

@@ -83,6 +83,8 @@ type peer struct {
 	nonce   []byte            // its own, in its SCCRQ or SCCRP
 	theirs  []byte            // the tunnel's
 	last    []byte            // packet of the tunnel
+
+	trusting bool // it does not check the tunnel's digests
 }
 
 func newPeer(t testing.TB, cfg Config) *peer {
@@ -333,7 +335,7 @@ func (p *peer) verify(m sentMessage, packet []byte) {
 	case *l2tp.SCCRP:
 		p.theirs = m.Nonce
 	}
-	if len(p.digests) == 0 || m.Version != l2tp.Version3 {
+	if len(p.digests) == 0 || m.Version != l2tp.Version3 || p.trusting {
 		return
 	}
 	if err := l2tp.Verify(packet, [][]byte{l2tp.SharedKey(p.secret)}, p.nonce, p.theirs); err != nil {

@@ -93,6 +93,9 @@ func (t *Tunnel) placeRefusal(s *session) (l2tp.ResultCode, error) {
 	if t.version == l2tp.Version3 {
 		return t.placeRefusal3(s)
 	}
+	if call.Pseudowire != 0 && call.Pseudowire != l2tp.PseudowirePPP {
+		return noFacilities("pseudowire type " + call.Pseudowire.String() + ", and L2TPv2 has none but PPP"), ErrPseudowire
+	}
 	if call.Direction == Outgoing {
 		return t.placeLineRefusal(call)
 	}

@@ -4,9 +4,11 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +25,8 @@ var update = flag.Bool("update", false, "write what the transcripts yield into t
 // sets a field of the message, the call or the configuration at hand.
 //
 //	config F=V..           begin anew with this configuration
+//	config3 F=V..          the same, of version 3
+//	speak VERSION          of the peer, until the next dial or accept
 //	dial                   a tunnel of ours
 //	accept F=V..           a tunnel for the peer's SCCRQ
 //	recv SESSION TYPE F=V  a message from the peer; SESSION is the header's
@@ -32,7 +36,7 @@ var update = flag.Bool("update", false, "write what the transcripts yield into t
 //	place DIR REF F=V..    PlaceCall
 //	accept-call ID REF F=V.. / connect-call ID F=V.. / reject-call ID RESULT
 //	close-call ID RESULT   CloseCall
-//	sli ID SEND RECV, wen ID F=V..
+//	sli ID SEND RECV, wen ID F=V.., status ID STATUS
 //	stop RESULT, lose
 //	data                   a data message from the peer
 //	wait DURATION          time passes, with a Tick at every deadline
@@ -95,6 +99,7 @@ type script struct {
 	cfg       Config
 	p         *peer
 	challenge []byte // the last that the tunnel sent
+	speak     uint8  // version of the next peer; 0: that of the tunnel
 }
 
 // command runs one command and returns what it yields, line by line.
@@ -108,7 +113,7 @@ func (s *script) command(line string) []string {
 		return args[i]
 	}
 	id := func(i int) uint32 {
-		n, err := strconv.ParseUint(arg(i), 0, 16)
+		n, err := strconv.ParseUint(arg(i), 0, 32)
 		if err != nil {
 			s.t.Fatalf("%q: %v", line, err)
 		}
@@ -119,14 +124,27 @@ func (s *script) command(line string) []string {
 		s.cfg = testConfig()
 		s.set(&s.cfg, args)
 		return nil
+	case "config3":
+		s.cfg = testConfig3()
+		s.set(&s.cfg, args)
+		return nil
+	case "speak":
+		s.speak = uint8(id(0))
+		if s.p != nil {
+			s.p.version = s.speak
+		}
+		return nil
 	case "dial":
 		s.p = dial(s.t, s.cfg)
+		s.speak = 0
 	case "accept":
-		s.p = &peer{t: s.t, now: epoch, secret: s.cfg.Secret}
+		s.p = newPeer(s.t, s.cfg)
+		if s.speak != 0 {
+			s.p.version, s.speak = s.speak, 0
+		}
 		m := theirSCCRQ()
 		s.set(m, args)
-		h, payload := s.p.encode(0, m)
-		core, actions, err := Accept(s.p.now, s.cfg, h, payload)
+		core, actions, err := AcceptPacket(s.p.now, s.cfg, s.p.event(0, m))
 		if err != nil {
 			return []string{"error " + err.Error()}
 		}
@@ -194,6 +212,8 @@ func (s *script) event(name string, arg func(int) string, id func(int) uint32, a
 		return CloseCall{Session: id(0), Cause: Cause{Result: parseResult(s.t, arg(1))}}
 	case "sli":
 		return SetLinkInfo{Session: id(0), SendACCM: uint32(id(1)), RecvACCM: uint32(id(2))}
+	case "status":
+		return SetCircuitStatus{Session: id(0), Status: l2tp.CircuitStatus(id(1))}
 	case "wen":
 		ev := ReportWANErrors{Session: id(0)}
 		s.set(&ev.Errors, args[1:])
@@ -273,11 +293,10 @@ func (s *script) state() []string {
 		peer.Version = 0 // it goes without saying
 	}
 	lines := []string{line, "peer" + strings.TrimPrefix(describe(peer), "PeerInfo")}
-	for id := range 1 << 16 {
-		if c, ok := t.Session(uint32(id)); ok {
-			c.Since = time.Time{}
-			lines = append(lines, describe(c))
-		}
+	for _, id := range slices.Sorted(maps.Keys(t.sessions)) {
+		c, _ := t.Session(id)
+		c.Since = time.Time{}
+		lines = append(lines, describe(c))
 	}
 	return lines
 }
@@ -338,7 +357,16 @@ func (s *script) setField(f reflect.Value, value string) {
 	case reflect.String:
 		f.SetString(value)
 	case reflect.Slice:
-		f.SetBytes([]byte(value))
+		if f.Type().Elem().Kind() == reflect.Uint8 && f.Type() != reflect.TypeFor[[]l2tp.DigestType]() {
+			f.SetBytes([]byte(value))
+			return
+		}
+		for _, part := range strings.Split(value, ",") {
+			f.Set(reflect.Append(f, reflect.Zero(f.Type().Elem())))
+			s.setField(f.Index(f.Len()-1), part)
+		}
+	case reflect.Struct:
+		s.set(f.Addr().Interface(), strings.Split(value, ","))
 	case reflect.Int:
 		var n int64
 		n, err = strconv.ParseInt(value, 0, 64)
