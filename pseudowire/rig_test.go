@@ -250,14 +250,16 @@ func (c *session) up(t testing.TB) string {
 			t.Fatalf("the bridge ended: %+v", x)
 		default:
 		}
-		var ready bool
-		a := attachmentOf(c.Bridge)
-		a.mu.Lock()
-		ready = a.phase == phaseReady && !a.busy
-		a.mu.Unlock()
-		return ready
+		return isReady(c)
 	})
 	return c.Info().Interface
+}
+
+func isReady(c *session) bool {
+	a := attachmentOf(c.Bridge)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.phase == phaseReady && !a.busy
 }
 
 func attachmentOf(b circuit.Bridge) *attachment {
