@@ -41,11 +41,7 @@ func differing(a, b *config.Config) []string {
 	part("lns.peers", owned(a.LNS.Peers), owned(b.LNS.Peers))
 	part("lns.outgoing", a.LNS.Outgoing, b.LNS.Outgoing)
 	part("lac.tunnels", a.LAC.Tunnels, b.LAC.Tunnels)
-	part("pseudowires", owned(a.Pseudowires), owned(b.Pseudowires))
-	part("l2tpv3.router_id", a.L2TPv3.RouterID, b.L2TPv3.RouterID)
-	part("l2tpv3.listen_ip", a.L2TPv3.ListenIP, b.L2TPv3.ListenIP)
-	part("l2tpv3.static", a.L2TPv3.Static, b.L2TPv3.Static)
-	return all
+	return append(all, differingL2TPv3(a, b)...)
 }
 
 func differingRADIUS(a, b *config.RADIUS) []string {

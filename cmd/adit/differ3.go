@@ -8,10 +8,21 @@ import (
 )
 
 // differingL2TPv3 is differing for what only version 3 has. Static tunnels are compared
-// with the pseudowires that they carry, which change with them; a pseudowire that peers
-// may ask for, or nobody, is a part of its own.
+// with the pseudowires that they carry, which change with them; those that peers may
+// ask for, or nobody, are a part of their own.
 func differingL2TPv3(a, b *config.Config) []string {
 	var all []string
+	one, other := pseudowiresByName(a), pseudowiresByName(b)
+	names := maps.Clone(one)
+	maps.Copy(names, other)
+	for name := range names {
+		p, q := one[name], other[name]
+		if p != nil && q != nil && p.Equal(q) || onlyStatic(a, name) && onlyStatic(b, name) {
+			continue
+		}
+		all = append(all, "pseudowires")
+		break
+	}
 	if a.L2TPv3.RouterID != b.L2TPv3.RouterID {
 		all = append(all, "l2tpv3.router_id")
 	}
@@ -20,16 +31,6 @@ func differingL2TPv3(a, b *config.Config) []string {
 	}
 	if !slices.EqualFunc(a.L2TPv3.Static, b.L2TPv3.Static, (*config.StaticTunnel).Equal) {
 		all = append(all, partStatic)
-	}
-	one, other := pseudowiresByName(a), pseudowiresByName(b)
-	names := maps.Clone(one)
-	maps.Copy(names, other)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		p, q := one[name], other[name]
-		if p != nil && q != nil && p.Equal(q) || onlyStatic(a, name) && onlyStatic(b, name) {
-			continue
-		}
-		all = append(all, "pseudowires."+name)
 	}
 	return all
 }

@@ -11,8 +11,7 @@ import (
 )
 
 // openL2TP opens the kernel's L2TP for sessions of version 3, or says why it cannot be
-// used; nil with an error. Where nothing of version 3 is configured that is not worth a
-// line.
+// used; nil with an error. Where nobody may speak version 3 that is not worth a line.
 func openL2TP(cfg *config.Config, log *logrus.Entry) (*kernel.L2TP, error) {
 	k, err := kernel.OpenL2TP()
 	if !speaks3(cfg) {
@@ -22,13 +21,13 @@ func openL2TP(cfg *config.Config, log *logrus.Entry) (*kernel.L2TP, error) {
 		log.Infof("sessions of L2TPv3 whose data plane is auto are in userspace: %v", err)
 		return nil, err
 	}
-	log.Info("the kernel has L2TPv3: pseudowires whose data plane is auto are there, where it knows their type")
+	log.Info("the kernel has L2TPv3: sessions whose data plane is auto are there, where it knows their type")
 	return k, nil
 }
 
-// speaks3 says whether anything of the configuration is of version 3.
+// speaks3 says whether a control connection may be one of version 3. (Static tunnels
+// have their own line.)
 func speaks3(cfg *config.Config) bool {
-	return len(cfg.L2TPv3.Static)+len(cfg.Pseudowires) > 0 ||
-		slices.ContainsFunc(cfg.LNS.Peers, func(p *config.Peer) bool { return p.V3.Has(l2tp.Version3) }) ||
+	return slices.ContainsFunc(cfg.LNS.Peers, func(p *config.Peer) bool { return p.V3.Has(l2tp.Version3) }) ||
 		slices.ContainsFunc(cfg.LAC.Tunnels, func(t *config.Tunnel) bool { return t.V3.Has(l2tp.Version3) })
 }
