@@ -190,8 +190,9 @@ func carriesIP(kind l2tp.PseudowireType, frame []byte) bool {
 		return ok && (protocol == ppp.ProtocolIPv4 || protocol == ppp.ProtocolIPv6)
 	case l2tp.PseudowireEthernet, l2tp.PseudowireEthernetVLAN:
 		return ethernetIP(frame)
+	default:
+		return false
 	}
-	return false
 }
 
 // The types of Ethernet frames that matter here.

@@ -291,6 +291,8 @@ func TestTieBreaker(t *testing.T) {
 	winners := map[string]int{}
 	for seed := range byte(8) {
 		winners[tieBetween(t, seed, true, true, 1)]++
+		// RFC 3931 section 5.4.3 has the same rule, and the winner tell the loser.
+		winners[tieBetween3(t, seed)]++
 	}
 	if winners["LAC"] == 0 || winners["LNS"] == 0 || len(winners) != 2 {
 		t.Errorf("the winners were %v, chance should let each win sometimes", winners)
@@ -307,15 +309,26 @@ func TestTieBreaker(t *testing.T) {
 	tieBetween(t, 0, false, false, 2)
 }
 
+// tieBetween3 is tieBetween of version 3, where both have a tie breaker.
+func tieBetween3(t *testing.T, seed byte) (winner string) {
+	return tieOf(t, seed, true, true, 1, func(s *TunnelSpec) { version3(s); s.Tunnel.Secret = nil })
+}
+
 // tieBetween returns who won.
 func tieBetween(t *testing.T, seed byte, lacTies, lnsTies bool, up int) (winner string) {
+	return tieOf(t, seed, lacTies, lnsTies, up, func(*TunnelSpec) {})
+}
+
+func tieOf(t *testing.T, seed byte, lacTies, lnsTies bool, up int, version func(*TunnelSpec)) (winner string) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		lac := newNode(t, n, lacAddr, func(o *Options) { o.Rand = newChance(2 * seed) })
 		lns := newNode(t, n, lnsAddr, func(o *Options) { o.Rand = newChance(2*seed + 1) })
 		n.cut(lacAddr) // until both have dialled
-		lac.dial(t, lnsAddr, func(s *TunnelSpec) { s.Tunnel.TieBreaker = lacTies })
-		lns.dial(t, lacAddr, func(s *TunnelSpec) { s.Tunnel.TieBreaker = lnsTies })
+		version(lac.role.tunnelSpec)
+		version(lns.role.tunnelSpec)
+		lac.dial(t, lnsAddr, func(s *TunnelSpec) { version(s); s.Tunnel.TieBreaker = lacTies })
+		lns.dial(t, lacAddr, func(s *TunnelSpec) { version(s); s.Tunnel.TieBreaker = lnsTies })
 		n.lose(nil)
 		time.Sleep(40 * time.Second)
 		synctest.Wait()
@@ -339,8 +352,12 @@ func tieBetween(t *testing.T, seed byte, lacTies, lnsTies bool, up int) (winner 
 		if lostBy(lns) > 0 {
 			winner = "LAC"
 		}
-		if stops := len(n.sentBy(lacAddr, l2tp.TypeStopCCN)) + len(n.sentBy(lnsAddr, l2tp.TypeStopCCN)); stops != 0 {
-			t.Errorf("%d StopCCNs; it has to be silent", stops)
+		for _, s := range append(n.sentBy(lacAddr, l2tp.TypeStopCCN), n.sentBy(lnsAddr, l2tp.TypeStopCCN)...) {
+			// RFC 3931 section 5.4.3: "A StopCCN SHOULD be sent by the winner as an
+			// explicit rejection for the losing SCCRQ."
+			if stop := s.message(t).(*l2tp.StopCCN); s.packet[1] != l2tp.Version3 || stop.ResultCode.Result != l2tp.StopCCNAlreadyExists {
+				t.Errorf("%+v was sent; of version 2 it has to be silent", stop)
+			}
 		}
 		closePair(lac, lns)
 	})

@@ -15,7 +15,7 @@ import (
 // startBridge opens what the call's frames go to and lets frames flow.
 func (t *Tunnel) startBridge(c *Call) error {
 	d := t.newDataSession(c)
-	plane, err := t.choosePlane(c)
+	chosen, err := t.choosePlane(c)
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 	if !c.isPPP() {
 		open = t.openPseudowire
 	}
-	bridge, l, err := open(c, d, plane)
+	bridge, l, err := open(c, d, chosen)
 	if err != nil {
 		return err
 	}
@@ -93,11 +93,11 @@ func numbered(w *tunnel.Wire) bool {
 }
 
 // openPPP opens what PPP frames go to.
-func (t *Tunnel) openPPP(c *Call, d *dataSession, plane plane) (circuit.Bridge, *link, error) {
+func (t *Tunnel) openPPP(c *Call, d *dataSession, on plane) (circuit.Bridge, *link, error) {
 	e := t.shard.engine
 	cfg := c.sequencing()
 	spec := c.spec.Bridge
-	spec.Kind, spec.UDP = plane.kind, plane.fd
+	spec.Kind, spec.UDP = on.kind, on.fd
 	spec.Log = c.log
 	spec.LNS = c.LNS
 	spec.Version = t.version
@@ -107,7 +107,7 @@ func (t *Tunnel) openPPP(c *Call, d *dataSession, plane plane) (circuit.Bridge, 
 	spec.CallingNumber = c.Params.CallingNumber
 	spec.ProxyLCP, spec.ProxyAuth = c.Params.ProxyLCP, c.Params.ProxyAuth
 	spec.SendSequence, spec.RequireSequence, spec.ReorderTimeout = cfg.Send, cfg.Required, cfg.ReorderTimeout
-	if plane.kind.KernelPlane() && t.is3() {
+	if on.kind.KernelPlane() && t.is3() {
 		// A PPPoX socket cannot say what the data messages of version 3 look like.
 		if _, err := e.opt.L2TP.CreateSession(c.kernelSession(l2tp.PseudowirePPP)); err != nil {
 			return nil, nil, err
@@ -121,20 +121,20 @@ func (t *Tunnel) openPPP(c *Call, d *dataSession, plane plane) (circuit.Bridge, 
 			c.bridgeEnded(exit)
 		})
 	})
-	if err != nil && plane.kind.KernelPlane() && t.is3() {
+	if err != nil && on.kind.KernelPlane() && t.is3() {
 		_ = e.opt.L2TP.DeleteSession(t.id, c.ID)
 	}
 	return bridge, l, err
 }
 
 // openPseudowire opens what frames of another kind go to.
-func (t *Tunnel) openPseudowire(c *Call, d *dataSession, plane plane) (circuit.Bridge, *link, error) {
+func (t *Tunnel) openPseudowire(c *Call, d *dataSession, on plane) (circuit.Bridge, *link, error) {
 	e := t.shard.engine
 	spec := *c.spec.Pseudowire
-	spec.Kind = plane.kind
+	spec.Kind = on.kind
 	spec.Log = c.log
 	spec.CircuitChanged = c.SetCircuit
-	if plane.kind.KernelPlane() {
+	if on.kind.KernelPlane() {
 		// The kernel has no VLAN pseudowire: the device adds the tag.
 		s := c.kernelSession(l2tp.PseudowireEthernet)
 		s.Interface = spec.Interface
