@@ -47,6 +47,11 @@ type L2TPTunnel struct {
 }
 
 // L2TPSession is a session of the kernel's that is an Ethernet or PPP pseudowire.
+//
+// The kernel follows the rules of L2TPv2 in sessions of v3 too, Linux 6.1 at least. With
+// LNS, one that sends numbers drops what has none, and sends as it was told. Without, it
+// begins and stops as the peer does. So it cannot number one direction only, nor some of
+// the frames; and who does not want it to follow the peer sets LNS.
 type L2TPSession struct {
 	Tunnel, PeerTunnel uint32
 	ID, PeerID         uint32 // not 0

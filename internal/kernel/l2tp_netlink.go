@@ -113,11 +113,12 @@ func (k *L2TP) request(op string, command uint8, flags netlink.HeaderFlags, attr
 			return nil, err
 		}
 	}
-	if err := k.conn.SetDeadline(time.Now().Add(l2tpDeadline)); err != nil {
-		return nil, l2tpError(op, err)
-	}
 	m := genetlink.Message{Header: genetlink.Header{Command: command, Version: l2tpGenlVersion}, Data: attrs}
-	reply, err := k.conn.Execute(m, k.family, netlink.Request|flags)
+	var reply []genetlink.Message
+	err := k.conn.SetDeadline(time.Now().Add(l2tpDeadline))
+	if err == nil {
+		reply, err = k.conn.Execute(m, k.family, netlink.Request|flags)
+	}
 	if err == nil {
 		return reply, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -27,7 +28,23 @@ func rawNamespace(t testing.TB) {
 	t.Helper()
 	for _, f := range rawFamilies {
 		for _, a := range []netip.Addr{f.a, f.b} {
-			command(t, "ip", "address", "add", netip.PrefixFrom(a, a.BitLen()).String(), "dev", "lo")
+			args := []string{"address", "add", netip.PrefixFrom(a, a.BitLen()).String(), "dev", "lo"}
+			if a.Is6() {
+				args = append(args, "nodad") // otherwise it is there, but not to bind to yet
+			}
+			command(t, "ip", args...)
+		}
+	}
+	// The kernel has its own time for the routes to IPv6 addresses.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+		routes := command(t, "ip", "-6", "route", "show", "table", "local")
+		if strings.Contains(routes, rawFamilies[1].a.String()+" ") && strings.Contains(routes, rawFamilies[1].b.String()+" ") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no routes to the addresses of the loopback:\n%s", routes)
 		}
 	}
 }
@@ -42,15 +59,20 @@ func listenRaw(t testing.TB, addr netip.Addr) int {
 	return fd
 }
 
-// rawPackets returns what waits at the socket: the loopback delivers while it sends.
-func rawPackets(t testing.TB, fd int, b *RecvBatch) (payloads [][]byte, from, to []netip.Addr) {
+// rawPackets waits for so many packets, and returns what is there then: the loopback
+// delivers in order, but not always before it returns.
+func rawPackets(t testing.TB, fd int, b *RecvBatch, least int) (payloads [][]byte, from, to []netip.Addr) {
 	t.Helper()
 	for {
+		if len(payloads) < least && !waitReadable(fd, 5000) {
+			t.Errorf("%d of %d packets came", len(payloads), least)
+			return payloads, from, to
+		}
 		n, err := b.Receive(fd)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
+		if n == 0 && len(payloads) >= least {
 			return payloads, from, to
 		}
 		for i := range n {
@@ -94,7 +116,7 @@ func TestRawSendsAndReceives(t *testing.T) {
 				if err := SendFrom(any, []byte(want[3]), f.a, peer); err != nil {
 					t.Fatal(err)
 				}
-				got, from, to := rawPackets(t, b, in)
+				got, from, to := rawPackets(t, b, in, 5)
 				wantPackets(t, "came", got, want[0], want[1], want[2], long, want[3])
 				for i := range got {
 					if from[i] != f.a || to[i] != f.b {
@@ -102,11 +124,13 @@ func TestRawSendsAndReceives(t *testing.T) {
 					}
 				}
 				// Nothing for another address comes to b.
-				if err := SendFrom(any, []byte("x"), f.b, netip.AddrPortFrom(f.a, 0)); err != nil {
-					t.Fatal(err)
+				for i, dst := range []netip.Addr{f.a, f.b} {
+					if err := SendFrom(any, fmt.Append(nil, i), netip.Addr{}, netip.AddrPortFrom(dst, 0)); err != nil {
+						t.Fatal(err)
+					}
 				}
-				got, _, _ = rawPackets(t, b, in)
-				wantPackets(t, "of a's", got)
+				got, _, _ = rawPackets(t, b, in, 1)
+				wantPackets(t, "of b's", got, "1")
 			})
 		})
 	}
@@ -125,7 +149,7 @@ func TestRawFragments(t *testing.T) {
 				if err := SendFrom(a, packet, f.a, netip.AddrPortFrom(f.b, 0)); err != nil {
 					t.Fatal(err)
 				}
-				got, _, _ := rawPackets(t, b, NewRecvBatch(2))
+				got, _, _ := rawPackets(t, b, NewRecvBatch(2), 1)
 				wantPackets(t, "came", got, string(packet))
 			})
 		})
@@ -136,6 +160,7 @@ func TestRawFragments(t *testing.T) {
 // message". An IPv4 header may have options, so that the message begins later.
 func TestControlOnly(t *testing.T) {
 	const control, data, low, short = "\x00\x00\x00\x00\xc8\x03control", "\x00\x00\x00\x01data", "\x80\x00\x00\x00data", "\x00\x00\x00"
+	const end = "\x00\x00\x00\x00" // control too, and the last to come
 	for _, f := range rawFamilies {
 		for _, options := range []string{"", "\x01\x01\x01\x01\x01\x01\x01\x01"} {
 			if options != "" && f.a.Is6() {
@@ -153,12 +178,12 @@ func TestControlOnly(t *testing.T) {
 					}
 					pass := func(what string, want ...string) {
 						t.Helper()
-						for _, p := range []string{data, control, low, short} {
+						for _, p := range []string{data, control, low, short, end} {
 							if err := SendFrom(a, []byte(p), f.a, netip.AddrPortFrom(f.b, 0)); err != nil {
 								t.Fatal(err)
 							}
 						}
-						got, _, _ := rawPackets(t, b, in)
+						got, _, _ := rawPackets(t, b, in, len(want))
 						wantPackets(t, what, got, want...)
 					}
 					set := func(on bool) {
@@ -167,14 +192,14 @@ func TestControlOnly(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					pass("at first", data, control, low, short)
+					pass("at first", data, control, low, short, end)
 					set(false)
-					pass("off before it was on", data, control, low, short)
+					pass("off before it was on", data, control, low, short, end)
 					set(true)
 					set(true)
-					pass("on", control)
+					pass("on", control, end)
 					set(false)
-					pass("off", data, control, low, short)
+					pass("off", data, control, low, short, end)
 				})
 			})
 		}
@@ -242,12 +267,14 @@ func TestRawAllocatesNothing(t *testing.T) {
 					binary.BigEndian.PutUint32(out.Room(d, 1400), 5)
 				}
 				out.Flush()
-				for n, _ := in.Receive(b); n > 0; n, _ = in.Receive(b) {
+				for left := 16; left > 0 && waitReadable(b, 5000); {
+					n, _ := in.Receive(b)
 					for i := range n {
 						if p, from, _ := in.Packet(i); len(p) == 1400 && from == f.a {
 							came++
 						}
 					}
+					left -= n
 				}
 			}
 			if n := testing.AllocsPerRun(50, round); n != 0 {
@@ -295,7 +322,7 @@ func BenchmarkRaw(b *testing.B) {
 						out.Flush()
 						sent := time.Now()
 						sending += sent.Sub(start)
-						for n, _ := in.Receive(to); n > 0; n, _ = in.Receive(to) {
+						for n, _ := in.Receive(to); n > 0 || uint64(came) < counts.Sent.Load() && waitReadable(to, 5000); n, _ = in.Receive(to) {
 							for i := range n {
 								if p, _, _ := in.Packet(i); len(p) == len(packet) {
 									came++
