@@ -103,16 +103,20 @@ func TestL2TPv3Frames(t *testing.T) {
 	broadcast := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	for _, way := range []struct{ from, to scenario.EthernetEnd }{{x, y}, {y, x}} {
 		from, to := openPackets(t, way.from.NS, way.from.Device), openPackets(t, way.to.NS, way.to.Device)
-		for i, tags := range [][]byte{nil, {0x81, 0x00, 0x20, 0x07}, {0x88, 0xa8, 0x00, 0x64, 0x81, 0x00, 0x00, 0x07}} {
-			for _, size := range []int{0, 1, 46, 800, scenario.FrameLimit} {
-				destination := macOf(t, way.to)
-				if i == 0 {
-					destination = broadcast
-				}
-				frame := ethernetFrame(destination, macOf(t, way.from), tags, size)
+		for _, c := range []struct {
+			to, tags []byte
+			sizes    []int
+		}{
+			{broadcast, nil, []int{0, 1, 46, 800, scenario.FrameLimit}},
+			// Tagged, the kernel takes no shorter one, and two tags count as payload.
+			{macOf(t, way.to), []byte{0x81, 0x00, 0x20, 0x07}, []int{2, 800, scenario.FrameLimit}},
+			{macOf(t, way.to), []byte{0x88, 0xa8, 0x00, 0x64, 0x81, 0x00, 0x00, 0x07}, []int{2, 800, scenario.FrameLimit - 8}},
+		} {
+			for _, size := range c.sizes {
+				frame := ethernetFrame(c.to, macOf(t, way.from), c.tags, size)
 				from.send(t, frame)
 				if !to.saw(equals(frame)) {
-					t.Errorf("a frame with %d octets of tags and %d of payload does not arrive at %s", len(tags), size, way.to.NS.Label)
+					t.Errorf("a frame with %d octets of tags and %d of payload does not arrive at %s", len(c.tags), size, way.to.NS.Label)
 				}
 			}
 		}

@@ -26,10 +26,11 @@ func TestL2TPv3StaticRows(t *testing.T) {
 			})
 		}
 	})
-	// Somebody deletes a device, and it comes back.
+	// Somebody deletes a device, and it comes back. It has another address then, so
+	// that who asks first is the one who is not known.
 	x, y := rows[0].Ends(n)
 	n.B.MustRun(t, "ip", "link", "del", y.Device)
-	if err := scenario.Ethernet(x, y, upLimit, 0); err != nil {
+	if err := scenario.Ethernet(y, x, upLimit, 0); err != nil {
 		t.Errorf("after the device was deleted: %v", err)
 	}
 	b.Stop(t)

@@ -144,14 +144,12 @@ func passes(from, to *rawEnd) error {
 		for i := range frame {
 			frame[i] = byte(i*31 + size)
 		}
-		// The session may be up at one end a moment before the other.
 		for try := 0; ; try++ {
-			if err := from.send(frame); err != nil {
-				return err
-			}
-			got, err := to.receive(time.Second)
-			var timeout net.Error
-			if errors.As(err, &timeout) && timeout.Timeout() && size == 1 && try < tries {
+			got, err := exchange(from, to, frame)
+			var fault net.Error
+			// The session may be up at one end a moment before the other, and who knocks
+			// before an adit listens is told so later.
+			if errors.As(err, &fault) && size == 1 && try < tries {
 				continue
 			}
 			if err != nil {
@@ -164,4 +162,11 @@ func passes(from, to *rawEnd) error {
 		}
 	}
 	return nil
+}
+
+func exchange(from, to *rawEnd, frame []byte) ([]byte, error) {
+	if err := from.send(frame); err != nil {
+		return nil, err
+	}
+	return to.receive(time.Second)
 }

@@ -77,7 +77,7 @@ func TestL2TPv3ManySessions(t *testing.T) {
 		accept.WriteString(rows[i].Wire(2).TOML())
 		names = append(names, fmt.Sprintf("%q", rows[i].Device()))
 	}
-	fmt.Fprintf(&accept, "[[lns.peers]]\nname = \"a\"\nsecret = \"s3cret\"\nversions = [3]\nmax_sessions = %d\npseudowires = [%s]\n", count, strings.Join(names, ", "))
+	fmt.Fprintf(&accept, "[[lns.peers]]\nname = \"a\"\nppp = false\nsecret = \"s3cret\"\nversions = [3]\nmax_sessions = %d\npseudowires = [%s]\n", count, strings.Join(names, ", "))
 	fmt.Fprintf(&dial, "[[lac.tunnels]]\nname = \"b\"\nremote = \"%s:1701\"\nsecret = \"s3cret\"\nversions = [3]\n", n.AddrB())
 	for _, name := range names {
 		fmt.Fprintf(&dial, "[[lac.tunnels.sessions]]\nname = %s\npseudowire = %s\n", name, name)
@@ -225,7 +225,7 @@ func TestL2TPv3BothDial(t *testing.T) {
 	wire := scenario.Row{Number: 1, APlane: "userspace", BPlane: "userspace", Cookie: 8}
 	document := func(end int, own, other string) string {
 		return fmt.Sprintf("host_name = \"end%d.test\"\n[[listen]]\naddress = \"%s:1701\"\n%s", end, own, hasty) + wire.Wire(end).TOML() +
-			fmt.Sprintf("[[lns.peers]]\nname = \"other\"\nsecret = \"s3cret\"\nversions = [3]\npseudowires = [%q]\n", wire.Device()) +
+			fmt.Sprintf("[[lns.peers]]\nname = \"caller\"\nppp = false\nsecret = \"s3cret\"\nversions = [3]\npseudowires = [%q]\n", wire.Device()) +
 			fmt.Sprintf("[[lac.tunnels]]\nname = \"other\"\nremote = \"%s:1701\"\nsecret = \"s3cret\"\nversions = [3]\ntie_breaker = true\nretry_min = \"500ms\"\nretry_max = \"2s\"\n", other) +
 			fmt.Sprintf("[[lac.tunnels.sessions]]\nname = \"lan\"\npseudowire = %q\n", wire.Device())
 	}

@@ -165,7 +165,8 @@ func (s *statics) repair(t *testing.T, r Row) {
 		if err := AwaitPing(a.NS, b.IPv4, 30*time.Second); err != nil {
 			t.Errorf("after ip %s: %v", strings.Join(argv, " "), err)
 		}
-		if err := AwaitPing(b.NS, a.IPv6, 10*time.Second); err != nil {
+		// From here, as the device has another address than its neighbour knows.
+		if err := AwaitPing(a.NS, b.IPv6, 10*time.Second); err != nil {
 			t.Errorf("after ip %s, IPv6: %v", strings.Join(argv, " "), err)
 		}
 	}

@@ -194,7 +194,8 @@ func Agree(a, b EthernetEnd, count, stray int) error {
 	if err != nil {
 		return err
 	}
-	if got, err := a.NS.PingDF(b.IPv4, 200, count); err != nil || got != count {
+	got, err := a.NS.PingDF(b.IPv4, 200, count)
+	if err != nil || got != count {
 		return errors.Join(err, fmt.Errorf("%d answers to %d requests", got, count))
 	}
 	after, err := look()
