@@ -66,23 +66,15 @@ func (a *authentication) messageDigests() []l2tp.DigestType {
 func (a *authentication) bothKeys() bool { return len(a.keys) > 1 && !a.known }
 
 // seal fills in the digests of a packet of ours. It is called as the packet leaves,
-// so it takes the nonces that are known by then.
-//
-// RFC 3931 section 5.4.1: "The SCCRQ has special treatment as it is the initial
-// message commencing a new control connection. As such, there is only one nonce
-// available. Since the nonce is present within the message itself [...], there is
-// no need to use it in the calculation explicitly."
+// so it takes the nonces that are known by then. The SCCRQ, which is signed without
+// nonces, is the message that may have a digest by each of two secrets.
 func (a *authentication) seal(packet []byte) {
 	keys := a.keys[a.chosen : a.chosen+1]
-	local, remote := a.local, a.remote
-	if m, ok := l2tp.PeekMessageType(packet[l2tp.ControlHeaderLen:]); ok && m == l2tp.TypeSCCRQ {
-		local, remote = nil, nil
-		if a.bothKeys() {
-			keys = a.keys
-		}
+	if m, ok := l2tp.PeekMessageType(packet[l2tp.ControlHeaderLen:]); ok && m == l2tp.TypeSCCRQ && a.bothKeys() {
+		keys = a.keys
 	}
-	// It fails for a packet without digest AVPs, which we wrote.
-	_ = l2tp.Sign(packet, keys, local, remote)
+	// It could fail for a packet without digest AVPs; ours have them.
+	_ = l2tp.Sign(packet, keys, a.local, a.remote)
 }
 
 // verify says whether a packet is what its sender, who knows a secret, has sent.

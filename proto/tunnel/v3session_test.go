@@ -170,6 +170,9 @@ func TestCookieOfTheOwner(t *testing.T) {
 	if string(m.Cookie) != "cook" || m.PseudowireType != l2tp.PseudowirePPP || m.CircuitStatus != 3 {
 		t.Error(describe(m))
 	}
+	if s, _ := p.tunnel.Session(m.AssignedSessionID); s.Call.Local.CookieLength != 4 {
+		t.Errorf("CookieLength %d of a cookie of 4 octets", s.Call.Local.CookieLength)
+	}
 }
 
 // RFC 3931 section 5.4.5: "The ICCN, OCCN, and SLI control messages all MAY contain this
@@ -260,6 +263,14 @@ func TestCircuitStatusIsToldWhenTheSessionIsUp(t *testing.T) {
 	find[CallUp](p)
 	if m, _ := sentOf[*l2tp.SLI](p); *m.CircuitStatus != 0 || m.RemoteSessionID != 700 || m.AssignedSessionID != id {
 		t.Error(describe(m))
+	}
+	// That it is no longer new is no news.
+	p, id = placeStage(Outgoing)(t, testConfig3())
+	p.step(SetCircuitStatus{Session: id, Status: l2tp.CircuitActive})
+	p.send(id, &l2tp.OCRP{AssignedSessionID: 700})
+	p.send(id, message(l2tp.TypeOCCN))
+	if find[CallUp](p); len(p.sentTypes()) != 0 {
+		t.Errorf("sent %v", p.sent)
 	}
 }
 

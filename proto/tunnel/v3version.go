@@ -57,9 +57,6 @@ func (t *Tunnel) speaks(ev Receive) bool {
 // occur."
 func (t *Tunnel) decide(now time.Time, version uint8) {
 	t.undecided = false
-	if version == l2tp.Version3 {
-		t.challenge = nil // version 3 authenticates in its own way
-	}
 	t.setVersion(version)
 	if version == l2tp.Version3 && t.state == Dead {
 		// The StopCCN that waits for the peer's ID is one of version 2.
