@@ -245,7 +245,10 @@ func TestCircuitChanged(t *testing.T) {
 func TestDeviceOfOthers(t *testing.T) {
 	x, y := newEnd(t), newEnd(t)
 	a, b := pair(t, x, y, ethernet("1"), ethernet("2"))
-	y.ns.ip(t, "link", "set", "pw0", "name", "uplink")
+	y.ns.ip(t, "link", "set", "pw0", "down") // older kernels rename no other
+	b.changed(t, false)
+	y.ns.ip(t, "link", "set", "pw0", "name", "uplink", "up")
+	b.changed(t, true)
 	waitFor(t, "new name", func() bool { return b.Info().Interface == "uplink" })
 	x.ns.ip(t, "link", "delete", "pw0")
 	e := a.wait(t)
