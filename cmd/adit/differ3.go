@@ -12,12 +12,13 @@ import (
 // ask for, or nobody, are a part of their own.
 func differingL2TPv3(a, b *config.Config) []string {
 	var all []string
+	static := !slices.EqualFunc(a.L2TPv3.Static, b.L2TPv3.Static, (*config.StaticTunnel).Equal)
 	one, other := pseudowiresByName(a), pseudowiresByName(b)
 	names := maps.Clone(one)
 	maps.Copy(names, other)
 	for name := range names {
 		p, q := one[name], other[name]
-		if p != nil && q != nil && p.Equal(q) || onlyStatic(a, name) && onlyStatic(b, name) {
+		if p != nil && q != nil && p.Equal(q) || static && onlyStatic(a, name) && onlyStatic(b, name) {
 			continue
 		}
 		all = append(all, "pseudowires")
@@ -29,7 +30,7 @@ func differingL2TPv3(a, b *config.Config) []string {
 	if !slices.Equal(a.L2TPv3.ListenIP, b.L2TPv3.ListenIP) {
 		all = append(all, "l2tpv3.listen_ip")
 	}
-	if !slices.EqualFunc(a.L2TPv3.Static, b.L2TPv3.Static, (*config.StaticTunnel).Equal) {
+	if static {
 		all = append(all, partStatic)
 	}
 	return all
@@ -43,14 +44,19 @@ func pseudowiresByName(cfg *config.Config) map[string]*config.Pseudowire {
 	return all
 }
 
-// onlyStatic says that nothing but static sessions, if anything, has the pseudowire of
-// that name, directly or by a switch, or that there is none.
+// onlyStatic says that static sessions have the pseudowire of that name, directly or by
+// a switch, and nothing else has; or that there is none.
 func onlyStatic(cfg *config.Config, name string) bool {
 	p := pseudowiresByName(cfg)[name]
 	if p == nil {
 		return true
 	}
-	return staticHas(cfg, name) && !dynamicHas(cfg, name) && (p.Switch == nil || !dynamicHas(cfg, p.Switch.Name))
+	static, dynamic := staticHas(cfg, name), dynamicHas(cfg, name)
+	if p.Switch != nil {
+		static = static || staticHas(cfg, p.Switch.Name)
+		dynamic = dynamic || dynamicHas(cfg, p.Switch.Name)
+	}
+	return static && !dynamic
 }
 
 func staticHas(cfg *config.Config, name string) bool {

@@ -124,7 +124,7 @@ func TestDiffering(t *testing.T) {
 		{`called_number = "030"`, `called_number = "031"`, "lns.outgoing"},
 		{"tunnel-secret", "tunnel-other", "lac.tunnels"},
 		{`name = "s"`, `name = "t"`, "lac.tunnels"},
-		{"[[pseudowires]]\nname = \"other\"", "[[pseudowires]]\nsequencing = \"all\"\nname = \"other\"", "pseudowires"},
+		{"[[pseudowires]]\nname = \"other\"", "[[pseudowires]]\nsequencing = \"all\"\nname = \"other\"", "l2tpv3.static"}, // whose session it is switched to
 		{"peer_session_id = 4", "peer_session_id = 5", "l2tpv3.static"},
 		{"5ec4e700", "5ec4e701", "l2tpv3.static"},
 		{"[limits]", "[l2tpv3]\nrouter_id = 1\n[limits]", "l2tpv3.router_id"},
