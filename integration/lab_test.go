@@ -22,6 +22,7 @@ var labRun = flag.String("lab.run", "", "pattern of the tests to run inside the 
 var labPackages = []string{
 	"adit/internal/kernel",
 	"adit/pppbridge",
+	"adit/pseudowire",
 	"adit/lns/companion",
 	"adit/integration/scenario",
 }
@@ -74,6 +75,7 @@ var newerKernel = []string{
 	"adit/internal/kernel.TestTUNSuperPacketIsForwardedAsSegments",
 	"adit/internal/kernel.TestTUNReadsSuperPackets",
 	"adit/internal/kernel.TestTUNAllocatesNothing",
+	"adit/pseudowire.TestMerges",
 }
 
 // TestLabCommand holds the lab to what it promises about a single command: both
