@@ -136,16 +136,24 @@ func (r *role) TunnelDown(t *Tunnel, cause tunnel.Cause) {
 	}
 }
 
+// serve sets what calls are accepted with from now on.
+func (r *role) serve(callSpec func() *CallSpec) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.callSpec = callSpec
+}
+
 func (r *role) CallRequested(c *Call) {
 	r.mu.Lock()
 	r.calls = append(r.calls, c)
 	r.note("call requested")
+	callSpec := r.callSpec
 	r.mu.Unlock()
 	switch {
 	case r.onCall != nil:
 		r.onCall(c)
-	case r.callSpec != nil:
-		c.Accept(r.callSpec())
+	case callSpec != nil:
+		c.Accept(callSpec())
 	default:
 		c.Accept(r.newCallSpec())
 	}

@@ -61,6 +61,7 @@ func (t *Tunnel) newDataSession(c *Call) *dataSession {
 	if t.is3() {
 		overIP := t.path.encapsulation() == config.EncapsulationIP
 		d.wire3 = newWire3(c.Params.Pseudowire, overIP, c.PeerID, &c.Params.Local, &c.Params.Peer)
+		d.peerDown.Store(c.Params.PeerStatus&l2tp.CircuitActive == 0)
 	}
 	d.deadline.Owner = d
 	return d

@@ -111,8 +111,8 @@ func (s *StaticSpec) check() error {
 		return fmt.Errorf("%w: Session ID 0 is that of control messages", ErrStatic)
 	case !good(s.Cookie) || !good(s.PeerCookie):
 		return fmt.Errorf("%w: a cookie has 0, 4 or 8 octets", ErrStatic)
-	case s.Sublayer != l2tp.SublayerDefault && (s.SendSequence || s.RequireSequence):
-		return fmt.Errorf("%w: sequence numbers need the default sublayer", ErrStatic)
+	case s.Sublayer == l2tp.SublayerNone && (s.SendSequence || s.RequireSequence):
+		return fmt.Errorf("%w: sequence numbers need a sublayer", ErrStatic)
 	case s.Bridge.Kind.KernelPlane():
 		return fmt.Errorf("%w: the kernel is to move its data, so nobody here is", ErrStatic)
 	case !s.Peer.Addr().IsValid() || s.Peer.Addr().IsUnspecified():
@@ -205,15 +205,17 @@ func (s *Static) release() {
 func (s *Static) newData(path *Path) *dataSession {
 	spec, e := &s.spec, s.engine
 	local := tunnel.Wire{Cookie: spec.Cookie, Sublayer: spec.Sublayer}
-	if spec.Sublayer == l2tp.SublayerDefault {
+	// The numbers of an ATM-Specific Sublayer are the frame's.
+	ours := spec.Sublayer == l2tp.SublayerDefault
+	if ours {
 		// Nobody has said that numbers are to be ignored: those that come are used.
 		local.Sequencing = l2tp.SequencingAll
 	}
 	peer := tunnel.Wire{Cookie: spec.PeerCookie, Sublayer: spec.Sublayer}
 	d := &dataSession{
-		slot: s.slot, peerID: spec.PeerID, counters: &e.counters, required: spec.RequireSequence,
+		slot: s.slot, peerID: spec.PeerID, counters: &e.counters, required: ours && spec.RequireSequence,
 		sequence: sequence.New(sequence.Config{
-			Bits: sequence.Bits24, Send: spec.SendSequence, Required: spec.RequireSequence,
+			Bits: sequence.Bits24, Send: ours && spec.SendSequence, Required: ours && spec.RequireSequence,
 			ReorderTimeout: spec.ReorderTimeout, Buffers: e.buffers,
 		}),
 		wire3: newWire3(spec.Bridge.Type, path.encapsulation() == config.EncapsulationIP, spec.PeerID, &local, &peer),

@@ -52,7 +52,7 @@ func TestNative3(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			inNamespace(t, "10.0.0.1/32", "10.0.0.2/32", "fd00::1/128", "fd00::2/128")
 			lac, lns := withCircuits(t, "lac"), withCircuits(t, "lns")
-			lns.role.callSpec = ethernetSpec
+			lns.role.serve(ethernetSpec)
 			dial3(t, lac, lns, test.Encapsulation, test.a, test.b, nil)
 			c := lac.role.tunnel(0).PlaceCall(ethernetCall(), ethernetSpec())
 			lac.await(t, "call up")
@@ -70,8 +70,9 @@ func TestNative3(t *testing.T) {
 			lac.await(t, "call down")
 			lns.await(t, "call down")
 
-			lns.role.callSpec = func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Discard}} }
-			lac.role.tunnel(0).PlaceCall(incoming(), lns.role.callSpec())
+			discard := func() *CallSpec { return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Discard}} }
+			lns.role.serve(discard)
+			lac.role.tunnel(0).PlaceCall(incoming(), discard())
 			lac.await(t, "call up")
 			lns.await(t, "call up")
 			lac.exchange(t, lns)
@@ -172,11 +173,11 @@ func TestKernelPlane3(t *testing.T) {
 	lac, lns := withCircuits(t, "lac"), withCircuits(t, "lns")
 	k := &fakeL2TP{tunnels: map[uint32]kernel.L2TPTunnel{}, sessions: map[uint32]kernel.L2TPSession{}}
 	lac.opt.L2TP = k
-	lns.role.callSpec = func() *CallSpec {
+	lns.role.serve(func() *CallSpec {
 		s := ethernetSpec()
 		s.Wire.CookieLength = 4
 		return s
-	}
+	})
 	dial3(t, lac, lns, config.EncapsulationUDP, "127.0.0.1", "127.0.0.2", func(s *TunnelSpec) { s.KernelPlane = true })
 	c := lac.role.tunnel(0).PlaceCall(ethernetCall(), kernelSpec(false))
 	lac.await(t, "call up")
@@ -204,11 +205,11 @@ func TestKernelPlane3(t *testing.T) {
 	lns.await(t, "call down")
 
 	// The two ends differ about the sublayer, which the kernel cannot do.
-	lns.role.callSpec = func() *CallSpec {
+	lns.role.serve(func() *CallSpec {
 		s := ethernetSpec()
 		s.Wire = tunnel.Wire{}
 		return s
-	}
+	})
 	lac.role.tunnel(0).PlaceCall(ethernetCall(), kernelSpec(true))
 	lac.await(t, "call up")
 	if _, spec := lac.frames.circuit(1); spec.Kind != circuit.EthernetTAP || spec.Session != nil {
@@ -219,11 +220,11 @@ func TestKernelPlane3(t *testing.T) {
 
 	// PPP: a PPPoX socket cannot say what the messages look like, so the session is there
 	// before.
-	lns.role.callSpec = func() *CallSpec {
+	lns.role.serve(func() *CallSpec {
 		return &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.Discard}, Wire: tunnel.Wire{CookieLength: 4}}
-	}
+	})
 	fakes := &fakeBridges{}
-	lac.bridges = fakes
+	must(t, lac.ask(t.Context(), func(s *shard) { s.engine.bridges = fakes }))
 	lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.PPPDKernel}})
 	lac.await(t, "call up")
 	_, sessions := k.has()
@@ -232,7 +233,9 @@ func TestKernelPlane3(t *testing.T) {
 		b.spec.UDP != tunnels[0].FD || b.spec.LocalSession != sessions[0].ID {
 		t.Errorf("the kernel was asked for %+v, the bridge for %+v", sessions, b.spec)
 	}
+	fakes.mu.Lock()
 	fakes.fail = errTest
+	fakes.mu.Unlock()
 	lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.PPPDKernel}})
 	lac.await(t, "call down")
 	if _, left := k.has(); len(left) != 1 {
@@ -255,7 +258,7 @@ func TestKernelPlane3IsMissing(t *testing.T) {
 		if l2tpThere {
 			lac.opt.L2TP = &fakeL2TP{fail: errTest}
 		}
-		lns.role.callSpec = ethernetSpec
+		lns.role.serve(ethernetSpec)
 		dial3(t, lac, lns, config.EncapsulationUDP, "127.0.0.1", "127.0.0.2", nil)
 		lac.role.tunnel(0).PlaceCall(ethernetCall(), kernelSpec(true))
 		lac.await(t, "call up")
