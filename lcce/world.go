@@ -74,8 +74,8 @@ func (w *world) listen(r *Role) error {
 	})
 	go func() {
 		defer close(ended)
-		if err := poller.Run(); err != nil {
-			r.log.WithError(err).Errorf("changes of network devices are not heard any more: they are repaired after up to %v", checkInterval)
+		if failed := poller.Run(); failed != nil {
+			r.log.WithError(failed).Errorf("changes of network devices are not heard any more: they are repaired after up to %v", checkInterval)
 		}
 	}()
 	_, err = poller.Add(watch.FD(), kernel.Readable, &linkReader{watch, r})
