@@ -208,8 +208,8 @@ func (s *session) wantSession() kernel.L2TPSession {
 		Tunnel: s.tunnel.cfg.ID, PeerTunnel: s.tunnel.cfg.PeerID, ID: c.ID, PeerID: c.PeerID,
 		Type: l2tp.PseudowireEthernet, Cookie: c.Cookie, PeerCookie: c.PeerCookie, Sublayer: p.Sublayer,
 		SendSequence: p.Sequencing != l2tp.SequencingNone, RequireSequence: p.Sequencing == l2tp.SequencingAll,
-		// Otherwise the kernel follows the peer, and stops sending numbers when it does.
-		LNS:            p.Sequencing != l2tp.SequencingNone,
+		// Otherwise the kernel follows the peer, and sends numbers or not as that does.
+		LNS:            true,
 		ReorderTimeout: p.ReorderTimeout, Interface: p.Interface,
 	}
 	if p.VLAN != 0 {

@@ -182,10 +182,21 @@ func (t *Tunnel) choosePlane(c *Call) (plane, error) {
 // errSublayers says why the kernel cannot carry a session.
 var errSublayers = errors.New("the kernel has one L2-Specific Sublayer for both directions, default or none, and the two ends want different ones")
 
+// errSequencing says why not either: the kernel takes a peer whose messages we number
+// for one that numbers its own (Linux 6.1).
+var errSequencing = errors.New("the kernel numbers the data messages of both ends or of none")
+
 // kernelCanCarry says whether the kernel knows data messages such as the two ends want.
 func (c *Call) kernelCanCarry() error {
-	if c.tunnel.is3() && (c.Params.Local.Sublayer != c.Params.Peer.Sublayer || c.Params.Local.Sublayer == l2tp.SublayerATM) {
+	if !c.tunnel.is3() {
+		return nil
+	}
+	us, peer := &c.Params.Local, &c.Params.Peer
+	switch {
+	case us.Sublayer != peer.Sublayer || us.Sublayer == l2tp.SublayerATM:
 		return errSublayers
+	case (us.Sequencing == l2tp.SequencingNone) != (peer.Sequencing == l2tp.SequencingNone):
+		return errSequencing
 	}
 	return nil
 }
