@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -162,6 +163,27 @@ func inNamespace(t testing.TB, addrs ...string) {
 		addr.Flags = unix.IFA_F_NODAD
 		must(t, netlink.AddrAdd(lo, addr))
 	}
+	for _, a := range addrs {
+		awaitAddress(t, netip.MustParsePrefix(a).Addr())
+	}
+}
+
+// awaitAddress waits until packets reach an address that was added. Of IPv6 the kernel
+// does the last of it later, and what is sent before is lost.
+func awaitAddress(t testing.TB, addr netip.Addr) {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	must(t, err)
+	defer c.Close()
+	buf := make([]byte, 8)
+	for range 200 {
+		_, _ = c.WriteToUDPAddrPort([]byte("probe"), c.LocalAddr().(*net.UDPAddr).AddrPort())
+		must(t, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+		if _, _, err := c.ReadFromUDPAddrPort(buf); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%v cannot be reached", addr)
 }
 
 // withCircuits has the pseudowires of a real node be fakes.
