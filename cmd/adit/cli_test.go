@@ -59,6 +59,7 @@ func (d cannedDaemon) Status(context.Context) (control.Status, error) {
 	s.Tunnels = control.Counts{Up: 2, SettingUp: 1, Limit: 4096}
 	s.Sessions = control.Counts{Up: 2, Closing: 1, Limit: 65535}
 	s.Counters = map[string]uint64{"drop_unknown_tunnel": 12, "drop_short": 0, "sccrq_refused": 3}
+	s.Static = &control.StaticCounts{Up: 2, Dead: 1}
 	s.LocalUsers, s.DHCP = 12, &control.DHCP{Leases: 7}
 	s.Accounting = &control.Accounting{Backlog: 41, OpenSessions: 1, DiskOctets: 90000}
 	s.Pools = []control.Pool{{Name: "homes", Size: 1 << 16, InUse: 1200, Resting: 31, Quarantined: 2}, {Name: "v6\x1b", Size: 1 << 63}}
@@ -202,6 +203,20 @@ func TestAsking(t *testing.T) {
 		{[]string{"tunnels", "--socket", empty}, 0, "There are no tunnels.\n"},
 		{[]string{"sessions", "--socket", full}, 0, "4711/1 "},
 		{[]string{"sessions", "--socket", empty}, 0, "There are no sessions.\n"},
+		{[]string{"static", "--socket", full}, 0, "branch"},
+		{[]string{"static", "--socket", empty}, 0, "There are no static tunnels.\n"},
+		{[]string{"static", "show", "--socket", full}, 2, `there is no command "show"`},
+		{[]string{"static", "remove", "branch", "--socket", full}, 0, "removed branch with 3 sessions\n"},
+		{[]string{"static", "remove", "branch", "--socket", empty}, 1, "adit: static tunnel \"branch\": not found\n"},
+		{[]string{"static", "remove", "--socket", full}, 2, "say the name of one"},
+		{[]string{"static", "remove", "a", "b", "--socket", full}, 2, "say the name of one"},
+		{[]string{"static", "add", "--socket", full}, 2, "nothing is to be added"},
+		{[]string{"static", "add", "-f", "x", "--name", "y", "--socket", full}, 2, "a file and flags are too much"},
+		{[]string{"static", "add", "-f", "/no/such/file", "--socket", full}, 2, "/no/such/file"},
+		{[]string{"static", "add", "--tunnel-id", "x", "--socket", full}, 2, "tunnel-id"},
+		{[]string{"static", "add", "all", "--socket", full}, 2, "takes no argument"},
+		{[]string{"show", "peers", "--socket", full}, 2, "say tunnels, sessions"},
+		{[]string{"show", "tunnels", "sessions", "--socket", full}, 2, "say tunnels, sessions"},
 		{[]string{"disconnect", "all", "--socket", full}, 0, "closing 2 tunnels and 1200 sessions\n"},
 		{[]string{"disconnect", "session", "4711/1", "--socket", full}, 0, "closing 0 tunnels and 1 session\n"},
 		{[]string{"disconnect", "peer", "x", "--socket", empty}, 1, "adit: peer \"x\": not found\n"},
@@ -244,6 +259,7 @@ func TestJSON(t *testing.T) {
 		"status":         must(cannedDaemon{}.Status(t.Context())),
 		"tunnels":        nil,
 		"sessions":       nil,
+		"static":         nil,
 		"reload":         must(cannedDaemon{}.Reload(t.Context())),
 		"disconnect all": control.Disconnected{Tunnels: 2, Sessions: 1200},
 	} {
@@ -422,7 +438,7 @@ func TestHelp(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Errorf("%d %q", status, stderr)
 	}
-	for _, command := range []string{"run", "check", "status", "tunnels", "sessions", "disconnect", "reload", "version"} {
+	for _, command := range []string{"run", "check", "status", "tunnels", "sessions", "show", "static", "disconnect", "reload", "version"} {
 		if !strings.Contains(stdout, "\n  "+command+" ") {
 			t.Errorf("the help has no %s", command)
 		}

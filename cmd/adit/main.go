@@ -86,6 +86,7 @@ func newRoot() *cobra.Command {
 	})
 	f.add(root.PersistentFlags())
 	root.AddCommand(runCommand(f), checkCommand(f), statusCommand(f), tunnelsCommand(f),
-		sessionsCommand(f), disconnectCommand(f), reloadCommand(f), demoCommand(f), versionCommand(f))
+		sessionsCommand(f), disconnectCommand(f), reloadCommand(f), demoCommand(f), versionCommand(f),
+		showCommand(f), staticCommand(f))
 	return root
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -98,8 +99,13 @@ type reloader struct {
 	log  *logrus.Entry
 	// turn is held by the one that reloads.
 	turn chan struct{}
-	// running is with what the daemon goes on.
+	// running is with what the daemon goes on, and added besides: static tunnels of
+	// commands.
 	running *config.Config
+	added   []*config.Added
+	// commanded are the names of those, a map[string]bool, for who does not wait for
+	// his turn.
+	commanded atomic.Value
 }
 
 func newReloader(running *config.Config, load func() (*config.Config, error), log *logrus.Entry) *reloader {
@@ -109,12 +115,11 @@ func newReloader(running *config.Config, load func() (*config.Config, error), lo
 // Reload is control.Daemon's.
 func (d *daemon) Reload(ctx context.Context) (control.Reloaded, error) {
 	r := d.reloader
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return control.Reloaded{}, ctx.Err()
+	unlock, err := d.lock(ctx)
+	if err != nil {
+		return control.Reloaded{}, err
 	}
+	defer unlock()
 	wanted, users, err := d.reread()
 	if err != nil {
 		wrong := wrongConfig(r.running.Path, err)
@@ -126,6 +131,12 @@ func (d *daemon) Reload(ctx context.Context) (control.Reloaded, error) {
 	next.Hooks, next.Log.Level = wanted.Hooks, wanted.Log.Level
 	next.RADIUS.DynamicAuthClients = wanted.RADIUS.DynamicAuthClients
 	next.L2TPv3.Static = wanted.L2TPv3.Static
+	if err := d.fitAdded(&next); err != nil {
+		wrong := wrongConfig(r.running.Path, err)
+		wrong.Message = "the configuration does not go with static tunnels that were added by command; nothing has changed"
+		r.log.WithError(wrong.Problems[0]).Errorf("reload: %s", wrong.Message)
+		return control.Reloaded{}, wrong
+	}
 	static, err := d.reloadStatic(&next)
 	if err != nil {
 		wrong := wrongConfig(r.running.Path, err)
@@ -155,12 +166,13 @@ func (d *daemon) Reload(ctx context.Context) (control.Reloaded, error) {
 	return answer, nil
 }
 
-// reloadStatic has the static tunnels become those of cfg; nil: they are the same.
+// reloadStatic has the static tunnels become those of cfg, and those that commands have
+// added; nil: they are the same.
 func (d *daemon) reloadStatic(cfg *config.Config) (*control.StaticChange, error) {
 	if d.lcce == nil {
 		return nil, nil
 	}
-	c, err := d.lcce.Reload(cfg)
+	c, err := d.lcce.Reload(d.withAdded(cfg))
 	if err != nil || c.None() {
 		return nil, err
 	}

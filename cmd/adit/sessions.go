@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"adit/internal/control"
+	"adit/proto/l2tp"
 )
 
 func sessionsCommand(f *flags) *cobra.Command {
@@ -36,18 +37,53 @@ func showSessions(w io.Writer, sessions []control.Session, now time.Time) error 
 		return err
 	}
 	header := []string{"SESSION", "PEER ID", "PEER", "NAME", "USER", "ROLE", "STATE", "PHASE", "SINCE", "BRIDGE", "INTERFACE",
+		"TYPE", "REMOTE END ID", "COOKIES", "SUBLAYERS", "CIRCUIT", "PEER CIRCUIT", "SEQUENCE",
 		"LOCAL", "REMOTE", "REMOTE IPV6", "ROUTES", "DROPS", "RX", "TX"}
 	rows := make([][]string, len(sessions))
 	for i, s := range sessions {
 		rows[i] = []string{
 			fmt.Sprintf("%d/%d", s.Tunnel, s.ID), id(s.PeerID), dash(s.TunnelPeer), dash(s.Name), dash(s.User),
 			dash(s.Role), dash(s.State), dash(s.Phase), age(now, s.Since), dash(s.Bridge), dash(s.Interface),
+			dash(s.Pseudowire), dash(s.RemoteEndID), cookies(s.CookieLength, s.PeerCookieLength), sublayers(s),
+			dash(s.CircuitStatus), dash(s.PeerCircuitStatus), numbering(s),
 			address(s.LocalAddress), address(s.RemoteAddress), address(s.RemoteIPv6), routes(s.Routes), reasons(s.Drops),
 			octets(s.Traffic.RxBytes), octets(s.Traffic.TxBytes),
 		}
 	}
-	header, rows = withoutEmpty(header, rows, "USER", "PHASE", "REMOTE IPV6", "ROUTES", "DROPS")
+	header, rows = withoutEmpty(header, rows, "USER", "PHASE", "TYPE", "REMOTE END ID", "COOKIES", "SUBLAYERS",
+		"CIRCUIT", "PEER CIRCUIT", "SEQUENCE", "REMOTE IPV6", "ROUTES", "DROPS")
 	return table(w, header, rows)
+}
+
+// sublayers are those of what comes and of what goes, of version 3.
+func sublayers(s control.Session) string {
+	if s.Sublayer == s.PeerSublayer {
+		return dash(s.Sublayer)
+	}
+	return dash(s.Sublayer) + "/" + dash(s.PeerSublayer)
+}
+
+// numbering is what sequencing does and did, of a session of version 3.
+func numbering(s control.Session) string {
+	if s.Version != l2tp.Version3 {
+		return "-"
+	}
+	q := s.Sequencing
+	var texts []string
+	if w := words("send", q.Send, "require", q.Required); w != "-" {
+		texts = append(texts, w)
+	}
+	for _, c := range []struct {
+		name string
+		n    uint64
+	}{
+		{"reordered", q.Reordered}, {"late", q.Late}, {"duplicate", q.Duplicate}, {"lost", q.Lost}, {"overflow", q.Overflow}, {"missing", q.Missing},
+	} {
+		if c.n > 0 {
+			texts = append(texts, fmt.Sprintf("%s=%d", c.name, c.n))
+		}
+	}
+	return dash(strings.Join(texts, ","))
 }
 
 // routes is the networks behind a peer, in one cell.

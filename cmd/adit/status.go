@@ -39,6 +39,9 @@ func showStatus(w io.Writer, s control.Status, now time.Time) error {
 		{"tunnels", counts(s.Tunnels)},
 		{"sessions", counts(s.Sessions)},
 	}
+	if t := s.Static; t != nil {
+		lines = append(lines, [2]string{"static tunnels", fmt.Sprintf("%d up, %d with a dead peer, %d down", t.Up, t.Dead, t.Down)})
+	}
 	for _, p := range s.Planes {
 		lines = append(lines, [2]string{"profile " + clean(p.Profile), fmt.Sprintf("%s on the %s data plane: %s", p.PPP, p.DataPlane, clean(p.Reason))})
 	}

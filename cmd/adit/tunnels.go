@@ -30,15 +30,18 @@ func showTunnels(w io.Writer, tunnels []control.Tunnel, now time.Time) error {
 		_, err := fmt.Fprintln(w, "There are no tunnels.")
 		return err
 	}
-	header := []string{"TUNNEL", "PEER ID", "PEER", "ADDRESS", "HOST NAME", "ROLE", "STATE", "SINCE", "SESSIONS", "RETRANSMITS", "DATA PLANE"}
+	header := []string{"TUNNEL", "PEER ID", "PEER", "ADDRESS", "HOST NAME", "ROLE", "STATE", "SINCE", "SESSIONS", "RETRANSMITS", "DATA PLANE",
+		"VERSION", "ENCAPSULATION"}
 	rows := make([][]string, len(tunnels))
 	for i, t := range tunnels {
 		rows[i] = []string{
-			id(t.ID), id(t.PeerID), dash(t.Peer), addressPort(t.PeerAddress), dash(t.PeerHostName),
+			id(t.ID), id(t.PeerID), dash(t.Peer), endpoint(t.PeerAddress), dash(t.PeerHostName),
 			dash(t.Role), dash(t.State), age(now, t.Since), strconv.Itoa(t.Sessions),
 			strconv.FormatUint(t.ControlChannel.Retransmitted, 10), dash(t.DataPlane),
+			number(uint64(t.Version)), dash(t.Encapsulation),
 		}
 	}
+	header, rows = withoutEmpty(header, rows, "VERSION", "ENCAPSULATION")
 	return table(w, header, rows)
 }
 
@@ -47,5 +50,5 @@ func id(n uint32) string {
 	if n == 0 {
 		return "-"
 	}
-	return strconv.Itoa(int(n))
+	return strconv.FormatUint(uint64(n), 10)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"adit/internal/circuit"
 	"adit/internal/config"
@@ -46,6 +48,7 @@ func (d *daemon) Status(ctx context.Context) (control.Status, error) {
 	maps.Copy(s.Counters, d.lns.Counts())
 	if d.lcce != nil {
 		maps.Copy(s.Counters, d.lcce.Counts())
+		s.Static = staticCounts(d.statics())
 	}
 	d.subscribers(&s)
 	for _, l := range d.engine.Listeners() {
@@ -99,7 +102,7 @@ func tunnelView(t engine.TunnelInfo) control.Tunnel {
 		PeerAddress: t.Path.Peer, LocalAddress: t.Path.Local,
 		PeerHostName: t.Peer.HostName, PeerVendor: t.Peer.VendorName,
 		Role: control.RoleAcceptor, State: t.State.String(), Since: t.Since.Round(0),
-		Sessions: t.Calls, DataPlane: "userspace",
+		Sessions: t.Calls, DataPlane: "userspace", Version: int(t.Version), Encapsulation: t.Encapsulation.String(),
 		ControlChannel: control.ControlChannel{
 			Sent: t.Stats.Sent, Received: t.Stats.Received, Retransmitted: t.Stats.Retransmitted,
 			Duplicates: t.Stats.Duplicates, OutOfOrder: t.Stats.OutOfOrder, SendQueue: t.Stats.SendQueue,
@@ -145,7 +148,9 @@ func sessionView(c engine.CallInfo) control.Session {
 			Lost: c.Sequence.Lost, Overflow: c.Sequence.Overflow, Missing: c.Sequence.MissingNs,
 			Held: held(c.Sequence),
 		},
+		Version: int(c.Version),
 	}
+	version3View(&v, &c)
 	if c.LNS {
 		v.Role = "lns"
 	}
@@ -159,7 +164,7 @@ func sessionView(c engine.CallInfo) control.Session {
 	v.LocalIPv6, v.RemoteIPv6 = c.Bridge.LocalIPv6, c.Bridge.PeerIPv6
 	s := c.Stats
 	v.Drops = drops(s)
-	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed + s.DropSource + s.DropNotUp
+	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed + s.DropSource + s.DropNotUp + s.DropVLAN
 	v.Traffic.TxErrors = s.DropBadFCS + s.DropTooBig
 	if c.Kind == circuit.Builtin {
 		v.Traffic.RxErrors += s.DropMalformed // of the peer; a pppd's otherwise
@@ -174,6 +179,27 @@ func sessionView(c engine.CallInfo) control.Session {
 		v.Sequencing.Late, v.Sequencing.Reordered = k.RxSeqDiscards, k.RxOOSPackets
 	}
 	return v
+}
+
+// version3View adds what only version 3 has.
+func version3View(v *control.Session, c *engine.CallInfo) {
+	if c.Version != l2tp.Version3 {
+		return
+	}
+	v.Pseudowire, v.RemoteEndID = c.Pseudowire.String(), endID(c.Params.RemoteEndID)
+	v.CookieLength, v.PeerCookieLength = c.CookieLength, c.PeerCookieLength
+	v.Sublayer, v.PeerSublayer = c.Sublayer.String(), c.PeerSublayer.String()
+	v.CircuitStatus, v.PeerCircuitStatus = c.LocalStatus.String(), c.PeerStatus.String()
+}
+
+// endID is a Remote End ID in text: RFC 3931 section 5.4.4 leaves its octets to whoever
+// gives it out.
+func endID(octets []byte) string {
+	s := string(octets)
+	if utf8.ValidString(s) && clean(s) == s && !strings.HasPrefix(s, "0x") {
+		return s
+	}
+	return fmt.Sprintf("0x%x", octets)
 }
 
 // held is how many frames are in the reorder queue: what came into it and has not
@@ -194,6 +220,7 @@ func drops(s circuit.Stats) map[string]uint64 {
 		"not_up":     s.DropNotUp,
 		"malformed":  s.DropMalformed,
 		"too_big":    s.DropTooBig,
+		"vlan":       s.DropVLAN,
 	} {
 		if n == 0 {
 			continue

@@ -130,7 +130,7 @@ func (c *checker) checkWireNumbers(w *wire) {
 // checkWireDevice looks at the network device.
 func (c *checker) checkWireDevice(w *wire, devices map[string]string) {
 	key := func(k string) string { return joinKey(w.at, k) }
-	if name := w.Interface; name != "" && !strings.Contains(name, "%d") {
+	if name := w.Interface; namesDevice(name) {
 		if first, taken := devices[name]; taken {
 			c.add(key("interface"), "%q is the interface of %s already; choose another", name, first)
 		} else {
@@ -150,6 +150,9 @@ func (c *checker) checkWireDevice(w *wire, devices map[string]string) {
 		}
 	}
 }
+
+// namesDevice says whether an interface name is that of one device.
+func namesDevice(name string) bool { return name != "" && !strings.Contains(name, "%d") }
 
 // checkWireUse looks at the pseudowire when its data plane and its user are known.
 func (c *checker) checkWireUse(w *wire) {

@@ -27,6 +27,9 @@ type fakeDaemon struct {
 	sessions []Session
 	selected []Selector
 	reloaded Reloaded
+	static   []Static
+	added    []StaticDocument
+	removed  []string
 	err      error
 	wait     bool // until the context ends
 	panics   bool
@@ -54,6 +57,15 @@ func (d *fakeDaemon) Sessions(ctx context.Context) ([]Session, error) {
 }
 func (d *fakeDaemon) Reload(ctx context.Context) (Reloaded, error) {
 	return d.reloaded, d.answer(ctx)
+}
+func (d *fakeDaemon) Static(ctx context.Context) ([]Static, error) { return d.static, d.answer(ctx) }
+func (d *fakeDaemon) AddStatic(ctx context.Context, doc StaticDocument) (StaticAdded, error) {
+	d.added = append(d.added, doc)
+	return StaticAdded{Names: []string{"a", "b"}, Warnings: []Problem{{File: doc.File, Text: "odd"}}}, d.answer(ctx)
+}
+func (d *fakeDaemon) RemoveStatic(ctx context.Context, name string) (StaticRemoved, error) {
+	d.removed = append(d.removed, name)
+	return StaticRemoved{Name: name, Sessions: 2}, d.answer(ctx)
 }
 func (d *fakeDaemon) Disconnect(ctx context.Context, sel Selector) (Disconnected, error) {
 	d.selected = append(d.selected, sel)
@@ -97,13 +109,14 @@ func TestViewsPassThrough(t *testing.T) {
 			Tunnels: Counts{1, 2, 3, 4}, Sessions: Counts{5, 6, 7, 8}, Counters: map[string]uint64{"drop_short": 1 << 63},
 			Planes:     []Plane{{"default", "pppd", "kernel", "l2tp_ppp can be opened"}},
 			LocalUsers: 1, Pools: []Pool{{"p", 1 << 63, 2, 3, 4}}, Accounting: &Accounting{1, 2, 3}, DHCP: &DHCP{4},
+			Static:        &StaticCounts{1, 2, 3},
 			RADIUSServers: []RADIUSServer{{"s", ServiceAccounting, netip.MustParseAddrPort("192.0.2.1:1813"), true, then, 1, 2, 3, 4}}},
 		tunnels: []Tunnel{
 			{ID: 9, Peer: "b"}, {ID: 8, Peer: "b"},
 			{ID: 65535, PeerID: 1, Peer: "a", PeerAddress: netip.MustParseAddrPort("192.0.2.1:1701"),
 				LocalAddress: netip.MustParseAddrPort("[2001:db8::1]:1701"), PeerHostName: "lac", PeerVendor: "v",
 				Role: RoleAcceptor, State: "established", Since: then, Sessions: 3, DataPlane: "kernel",
-				ControlChannel: ControlChannel{1, 2, 3, 4, 5, 6, 7, 8, then}},
+				Version: 3, Encapsulation: "ip", ControlChannel: ControlChannel{1, 2, 3, 4, 5, 6, 7, 8, then}},
 		},
 		sessions: []Session{
 			{ID: 2, Tunnel: 1, TunnelPeer: "a"}, {ID: 1, Tunnel: 2, TunnelPeer: "a"}, {ID: 1, Tunnel: 1, TunnelPeer: "a"},
@@ -119,7 +132,9 @@ func TestViewsPassThrough(t *testing.T) {
 				Routes:       []netip.Prefix{netip.MustParsePrefix("2001:db8:7::/48"), netip.MustParsePrefix("192.0.2.0/24")},
 				CalledNumber: "1", CallingNumber: "2", Traffic: Traffic{1, 2, 3, 4, 5, 6},
 				Drops:      map[string]uint64{"source": 1 << 63},
-				Sequencing: Sequencing{true, true, 1, 2, 3, 4, 5, 6, 7}},
+				Sequencing: Sequencing{true, true, 1, 2, 3, 4, 5, 6, 7},
+				Version:    3, Pseudowire: "ethernet", RemoteEndID: "0xff", CookieLength: 4, PeerCookieLength: 8, Sublayer: "none",
+				PeerSublayer: "default", CircuitStatus: "active, new", PeerCircuitStatus: "inactive"},
 		},
 	}
 	socket, _ := serve(t, d)
@@ -174,18 +189,23 @@ func TestJSONNames(t *testing.T) {
 		{Status{}, "counters host_name listeners planes sessions started tunnels uptime_seconds version"},
 		{Counts{}, "closing limit setting_up up"},
 		{Plane{}, "dataplane ppp profile reason"},
-		{Tunnel{}, "control_channel dataplane id local_address peer peer_address peer_host_name peer_id role sessions since state"},
+		{Tunnel{}, "control_channel dataplane encapsulation id local_address peer peer_address peer_host_name peer_id role sessions since state version"},
 		{ControlChannel{}, "duplicates out_of_order received retransmitted send_queue sent window"},
-		{Session{}, "bridge direction id local_address name peer_id remote_address role sequencing since state traffic tunnel tunnel_peer"},
+		{Session{}, "bridge direction id local_address name peer_id remote_address role sequencing since state traffic tunnel tunnel_peer version"},
 		{Traffic{}, "rx_bytes rx_errors rx_packets tx_bytes tx_errors tx_packets"},
 		{Sequencing{}, "duplicate held late lost missing overflow reordered required send"},
 		{Selector{Tunnel: 1, Session: 1, Peer: "x", User: "x", All: true, Reason: "x"}, "all peer reason session tunnel user"},
 		{Session{User: "x", AcctSessionID: "x", ServiceProfile: "x", AuthMethod: "x", Leased: true, IPv6Prefixes: make([]netip.Prefix, 1),
 			DelegatedPrefixes: make([]netip.Prefix, 1), IPv6Address: netip.IPv6Unspecified(), NetworkSince: time.Unix(0, 0), Ends: time.Unix(0, 0),
 			FilterIDs: []string{""}, Rates: []string{""}},
-			"acct_session_id auth_method bridge delegated_prefixes direction ends filter_ids id ipv6_address ipv6_prefixes leased local_address name network_since peer_id rates remote_address role sequencing service_profile since state traffic tunnel tunnel_peer user"},
-		{Status{LocalUsers: 1, Pools: make([]Pool, 1), RADIUSServers: make([]RADIUSServer, 1), Accounting: new(Accounting), DHCP: new(DHCP)},
-			"accounting counters dhcp host_name listeners local_users planes pools radius_servers sessions started tunnels uptime_seconds version"},
+			"acct_session_id auth_method bridge delegated_prefixes direction ends filter_ids id ipv6_address ipv6_prefixes leased local_address name network_since peer_id rates remote_address role sequencing service_profile since state traffic tunnel tunnel_peer user version"},
+		{Session{Pseudowire: "x", RemoteEndID: "x", CookieLength: 4, PeerCookieLength: 4, Sublayer: "x", PeerSublayer: "x", CircuitStatus: "x", PeerCircuitStatus: "x"},
+			"bridge circuit_status cookie_length direction id local_address name peer_circuit_status peer_cookie_length peer_id peer_sublayer pseudowire remote_address remote_end_id role sequencing since state sublayer traffic tunnel tunnel_peer version"},
+		{Static{Problem: "x", Adopted: true, LastHeard: time.Unix(0, 0)}, "adopted answers dataplane encapsulation id last_heard local_address name origin peer_address peer_id probes problem repairs sessions since state"},
+		{StaticSession{Problem: "x", Interface: "x"}, "bridge cookie_length id interface name peer_cookie_length peer_id problem pseudowire rx_out_of_order sequencing sublayer traffic type up"},
+		{StaticDocument{}, "document file"}, {StaticAdded{}, "names warnings"}, {StaticRemoved{}, "name sessions"}, {StaticCounts{}, "dead down up"},
+		{Status{Static: new(StaticCounts), LocalUsers: 1, Pools: make([]Pool, 1), RADIUSServers: make([]RADIUSServer, 1), Accounting: new(Accounting), DHCP: new(DHCP)},
+			"accounting counters dhcp host_name listeners local_users planes pools radius_servers sessions started static tunnels uptime_seconds version"},
 		{Pool{}, "in_use name quarantined resting size"},
 		{RADIUSServer{DeadUntil: time.Unix(0, 0)}, "address alive dead_until name pending requests service timeouts waiting"},
 		{Accounting{}, "backlog disk_octets open_sessions"},
@@ -218,7 +238,7 @@ func TestJSONNames(t *testing.T) {
 
 func TestNoneIsAList(t *testing.T) {
 	socket, _ := serve(t, &fakeDaemon{})
-	for _, path := range []string{"/v1/tunnels", "/v1/sessions"} {
+	for _, path := range []string{"/v1/tunnels", "/v1/sessions", "/v1/static"} {
 		status, body := request(t, socket, "GET "+path+" HTTP/1.0\r\n\r\n")
 		if status != http.StatusOK || body != "[]\n" {
 			t.Errorf("%s: %d %q", path, status, body)
@@ -335,8 +355,10 @@ func request(t *testing.T, socket, raw string) (int, string) {
 	return answer.StatusCode, read(t, answer.Body)
 }
 
-func post(body string) string {
-	return fmt.Sprintf("POST /v1/disconnect HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+func post(body string) string { return postTo("/v1/disconnect", body) }
+
+func postTo(path, body string) string {
+	return fmt.Sprintf("POST %s HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
 }
 
 func TestRefusals(t *testing.T) {
@@ -351,6 +373,14 @@ func TestRefusals(t *testing.T) {
 		{"GET /v2/status HTTP/1.0\r\n\r\n", 404, "/v1/status"},
 		{"POST /v1/status HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 405, "takes GET, not POST"},
 		{"GET /v1/disconnect HTTP/1.0\r\n\r\n", 405, "takes POST, not GET"},
+		{"PUT /v1/static HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 405, "takes GET, POST, DELETE, not PUT"},
+		{"DELETE /v1/static HTTP/1.0\r\n\r\n", 400, "name=NAME"},
+		{"DELETE /v1/static?name= HTTP/1.0\r\n\r\n", 400, "name=NAME"},
+		{"DELETE /v1/static?name=a&force=1 HTTP/1.0\r\n\r\n", 400, "nothing else"},
+		{postTo("/v1/static", `{"document": 1}`), 400, "not a document"},
+		{postTo("/v1/static", `{"documents": ""}`), 400, "documents"},
+		{postTo("/v1/static", `{} {}`), 400, "goes on"},
+		{postTo("/v1/static", `{"document": "`+strings.Repeat("x", maxDocument)+`"}`), 413, "octets"},
 		{"GET /v1/reload HTTP/1.0\r\n\r\n", 405, "takes POST, not GET"},
 		{post(""), 400, "not a selector"},
 		{post("{"), 400, "not a selector"},
@@ -372,8 +402,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%.40q: %d %q, want %d and %q", c.raw, status, e.Message, c.status, c.want)
 		}
 	}
-	if len(d.selected) != 0 {
-		t.Errorf("the daemon was asked %v", d.selected)
+	if len(d.selected)+len(d.added)+len(d.removed) != 0 {
+		t.Errorf("the daemon was asked %v %v %v", d.selected, d.added, d.removed)
 	}
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,6 +89,12 @@ func (s *Server) routes() http.Handler {
 		sortSessions(sessions)
 		return notNull(sessions), err
 	}))
+	mux.Handle("GET /v1/static", answer(s, func(ctx context.Context) ([]Static, error) {
+		all, err := s.daemon.Static(ctx)
+		return notNull(all), err
+	}))
+	mux.HandleFunc("POST /v1/static", s.addStatic)
+	mux.HandleFunc("DELETE /v1/static", s.removeStatic)
 	mux.HandleFunc("POST /v1/disconnect", s.disconnect)
 	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("/", s.elsewhere)
@@ -105,24 +112,15 @@ func notNull[T any](list []T) []T {
 // sortTunnels puts the tunnels of one peer together.
 func sortTunnels(tunnels []Tunnel) {
 	slices.SortFunc(tunnels, func(a, b Tunnel) int {
-		return cmpOr(strings.Compare(a.Peer, b.Peer), int(a.ID)-int(b.ID))
+		return cmp.Or(strings.Compare(a.Peer, b.Peer), cmp.Compare(a.ID, b.ID))
 	})
 }
 
 // sortSessions puts the sessions of one peer, and in it of one tunnel, together.
 func sortSessions(sessions []Session) {
 	slices.SortFunc(sessions, func(a, b Session) int {
-		return cmpOr(strings.Compare(a.TunnelPeer, b.TunnelPeer), int(a.Tunnel)-int(b.Tunnel), int(a.ID)-int(b.ID))
+		return cmp.Or(strings.Compare(a.TunnelPeer, b.TunnelPeer), cmp.Compare(a.Tunnel, b.Tunnel), cmp.Compare(a.ID, b.ID))
 	})
-}
-
-func cmpOr(orders ...int) int {
-	for _, o := range orders {
-		if o != 0 {
-			return o
-		}
-	}
-	return 0
 }
 
 // answer serves what a question to the daemon yields.
@@ -157,20 +155,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 	var sel Selector
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&sel)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d octets", maxBody))
-		return
-	case err != nil:
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("the request is not a selector in JSON: %v", err))
-		return
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		refuse(w, http.StatusBadRequest, "the request goes on after the selector; send one JSON object")
+	if !decode(w, r, maxBody, "selector", &sel) {
 		return
 	}
 	if err := sel.Validate(); err != nil {
@@ -187,19 +172,22 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request) {
 	want := map[string]string{
 		"/v1/status": http.MethodGet, "/v1/tunnels": http.MethodGet,
 		"/v1/sessions": http.MethodGet, "/v1/disconnect": http.MethodPost, "/v1/reload": http.MethodPost,
+		"/v1/static": "GET, POST, DELETE",
 	}[r.URL.Path]
 	if want != "" {
 		w.Header().Set("Allow", want)
 		refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, want, r.Method))
 		return
 	}
-	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s here; there are GET /v1/status, /v1/tunnels, /v1/sessions and POST /v1/disconnect, /v1/reload", r.URL.Path))
+	refuse(w, http.StatusNotFound, fmt.Sprintf("there is no %s here; there are GET /v1/status, /v1/tunnels, /v1/sessions, /v1/static, POST /v1/disconnect, /v1/reload, /v1/static and DELETE /v1/static", r.URL.Path))
 }
 
 func statusOf(err error) int {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return http.StatusNotFound
+	case errors.Is(err, ErrConfigured):
+		return http.StatusConflict
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}

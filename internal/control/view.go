@@ -6,6 +6,9 @@
 //	GET  /v1/sessions    []Session
 //	POST /v1/disconnect  Selector in, Disconnected out
 //	POST /v1/reload      Reloaded
+//	GET  /v1/static      []Static
+//	POST /v1/static      StaticDocument in, StaticAdded out
+//	DELETE /v1/static?name=NAME  StaticRemoved
 //
 // An answer that is not 200 has an Error as its body. The names in the JSON are
 // stable: fields may be added, but none is renamed or taken away within /v1.
@@ -31,6 +34,13 @@ type Daemon interface {
 	// Reload reads the configuration again. Where it is wrong, nothing changes,
 	// and the error is an *Error with what is wrong.
 	Reload(ctx context.Context) (Reloaded, error)
+	// Static are in the order of their configuration.
+	Static(ctx context.Context) ([]Static, error)
+	// AddStatic adds static tunnels. Where anything is wrong, nothing changes, and the
+	// error is an *Error with what is wrong.
+	AddStatic(ctx context.Context, doc StaticDocument) (StaticAdded, error)
+	// RemoveStatic removes one that was added by AddStatic; ErrConfigured, ErrNotFound.
+	RemoveStatic(ctx context.Context, name string) (StaticRemoved, error)
 }
 
 // ErrNotFound is to be wrapped by Daemon.Disconnect if nothing matches the
@@ -61,6 +71,8 @@ type Status struct {
 	RADIUSServers []RADIUSServer `json:"radius_servers,omitempty"`
 	Accounting    *Accounting    `json:"accounting,omitempty"`
 	DHCP          *DHCP          `json:"dhcp,omitempty"`
+
+	Static *StaticCounts `json:"static,omitempty"` // nil: there are no static tunnels
 }
 
 // Pool is a pool of addresses, or of prefixes.
@@ -144,6 +156,9 @@ type Tunnel struct {
 	Sessions  int    `json:"sessions"`
 	DataPlane string `json:"dataplane"` // "kernel" or "userspace"
 
+	Version       int    `json:"version"`       // of L2TP: 2 or 3
+	Encapsulation string `json:"encapsulation"` // "udp", or "ip": protocol 115
+
 	ControlChannel ControlChannel `json:"control_channel"`
 }
 
@@ -213,6 +228,22 @@ type Session struct {
 	// is not zero.
 	Drops      map[string]uint64 `json:"drops,omitempty"`
 	Sequencing Sequencing        `json:"sequencing"`
+
+	// Version is that of L2TP: 2 or 3. What follows version 3 has alone.
+	Version    int    `json:"version"`
+	Pseudowire string `json:"pseudowire,omitempty"` // its type, as "ethernet" or "ppp"
+	// RemoteEndID names the circuit: as it is if it can be printed, else as "0x" and
+	// hexadecimal digits.
+	RemoteEndID string `json:"remote_end_id,omitempty"`
+	// Octets of the cookies, in what comes and in what goes; they are secrets.
+	CookieLength     int    `json:"cookie_length,omitempty"`
+	PeerCookieLength int    `json:"peer_cookie_length,omitempty"`
+	Sublayer         string `json:"sublayer,omitempty"`      // "none", "default" or "atm", of what comes
+	PeerSublayer     string `json:"peer_sublayer,omitempty"` // and of what goes
+	// CircuitStatus is that of our circuit and PeerCircuitStatus of the peer's, as
+	// "active" or "inactive, circuit receive fault".
+	CircuitStatus     string `json:"circuit_status,omitempty"`
+	PeerCircuitStatus string `json:"peer_circuit_status,omitempty"`
 }
 
 // Traffic counts data messages; rx is from the peer.
