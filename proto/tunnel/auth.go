@@ -14,8 +14,11 @@ const challengeLen = 16
 // want the peer to authenticate. RFC 2661 section 5.1.1: "If an LAC or LNS
 // wishes to authenticate the identity of the peer it is contacting or being
 // contacted by, a Challenge AVP is included in the SCCRQ or SCCRP message."
+//
+// An SCCRQ that offers version 3 with a secret has a Challenge too, whatever Config says:
+// else anybody could answer it in version 2 and be spared the proof that version 3 wants.
 func (t *Tunnel) prepareChallenge() (l2tp.ResultCode, error) {
-	if !t.cfg.Challenge {
+	if !t.cfg.Challenge && !t.auth.required {
 		return l2tp.ResultCode{}, nil
 	}
 	// "To participate in tunnel authentication, a single shared secret MUST

@@ -58,7 +58,8 @@ type Config struct {
 	// Nil means that there is none.
 	Secret []byte
 	// Challenge demands that the peer proves that it knows Secret. In version 3 any
-	// Secret does: the two ends authenticate each message, or neither.
+	// Secret does: the two ends authenticate each message, or neither. So it does with
+	// Fallback, lest who answers in version 2 get around it.
 	Challenge bool
 	// HideAVPs hides the values of the AVPs that RFC 2661 allows to hide, in
 	// every message but SCCRQ and StopCCN, which a peer must be able to read

@@ -67,8 +67,8 @@ func (t *Tunnel) sendSCCRQ(now time.Time) {
 }
 
 // recvFirstSCCRQ answers the SCCRQ that this tunnel was made from; got is the
-// version of its header.
-func (t *Tunnel) recvFirstSCCRQ(now time.Time, got uint8, m *l2tp.SCCRQ) {
+// version of its header. It is turned down for refuse, if that is not nil.
+func (t *Tunnel) recvFirstSCCRQ(now time.Time, got uint8, m *l2tp.SCCRQ, refuse *l2tp.ResultCode) {
 	if result, refused := versionRefusal(t.version, got, m); refused {
 		t.setVersion(got)
 		t.ch.SetPeer(m.AssignedTunnelID, 0)
@@ -98,7 +98,11 @@ func (t *Tunnel) recvFirstSCCRQ(now time.Time, got uint8, m *l2tp.SCCRQ) {
 		VendorName:          t.cfg.VendorName,
 		ReceiveWindowSize:   t.ch.ReceiveWindow(),
 	}
-	if result, err := t.authenticate(m, reply); err != nil {
+	result, err := t.authenticate(m, reply)
+	if err == nil && refuse != nil {
+		result, err = *refuse, ErrNotAllowed
+	}
+	if err != nil {
 		t.turnDown(now, result, err)
 		return
 	}

@@ -83,7 +83,10 @@ func (t *Tunnel) down(now time.Time, cause Cause) {
 // out once, and nothing is kept: the peer repeats its SCCRQ if the StopCCN is
 // lost. RFC 2661 section 7.2.1: "idle | Receive SCCRQ, not acceptable | Send
 // StopCCN, Clean up | idle".
+//
+// As there is no SCCRP, the peer has no nonce of ours to check the StopCCN by.
 func (t *Tunnel) turnDown(now time.Time, result l2tp.ResultCode, err error) {
+	t.auth.local = nil
 	t.stop(now, Cause{Result: result, Err: err})
 	t.transmit(now)
 	t.gone()

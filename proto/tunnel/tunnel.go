@@ -109,6 +109,21 @@ func Accept(now time.Time, cfg Config, h l2tp.Header, payload []byte) (*Tunnel, 
 // RFC 2661 section 7.2.1: "idle | Receive SCCRQ, acceptable | Send SCCRP |
 // wait-ctl-conn" and "not acceptable | Send StopCCN, Clean up | idle".
 func AcceptPacket(now time.Time, cfg Config, ev Receive) (*Tunnel, []Action, error) {
+	return begin(now, cfg, ev, nil)
+}
+
+// RefusePacket turns down the SCCRQ in ev as AcceptPacket would one that cannot be
+// accepted, for a reason of the owner's: the actions hold the StopCCN, in the version of
+// cfg and with the digest that a peer with the same secret wants to see in it. The errors
+// are those of AcceptPacket: the SCCRQ is not what the peer has sent, and nothing may
+// follow from it.
+func RefusePacket(now time.Time, cfg Config, ev Receive, result l2tp.ResultCode) ([]Action, error) {
+	_, actions, err := begin(now, cfg, ev, &result)
+	return actions, err
+}
+
+// begin is AcceptPacket, or RefusePacket if there is a reason to refuse.
+func begin(now time.Time, cfg Config, ev Receive, refuse *l2tp.ResultCode) (*Tunnel, []Action, error) {
 	h, payload := ev.Header, ev.Payload
 	// Section 5.8: "The message sequence number, Ns, begins at 0."
 	if kind, ok := l2tp.PeekMessageType(payload); !h.Control || h.Ns != 0 || ok && kind != l2tp.TypeSCCRQ {
@@ -138,7 +153,7 @@ func AcceptPacket(now time.Time, cfg Config, ev Receive) (*Tunnel, []Action, err
 		t.ch.SetPeer(bad.AssignedTunnelID, 0)
 		t.turnDown(now, bad.Result, bad)
 	} else {
-		t.recvFirstSCCRQ(now, versionOf(h), sccrq)
+		t.recvFirstSCCRQ(now, versionOf(h), sccrq, refuse)
 	}
 	return t, t.finish(now), nil
 }
@@ -175,7 +190,7 @@ func newTunnel(now time.Time, cfg Config) *Tunnel {
 // will do, 0 as well. dst is returned as it was if the SCCRQ cannot be answered.
 //
 // There is no digest in it, so that a peer of version 3 which has a secret ignores
-// it; to whom that matters calls AcceptPacket and then Stop.
+// it; to whom that matters calls RefusePacket.
 //
 // RFC 2661 section 7.2.1: "idle | Receive SCCRQ, not acceptable | Send StopCCN,
 // Clean up | idle".

@@ -131,13 +131,15 @@ func (t *Tunnel) believed(ev Receive) bool {
 		}
 		return true
 	case m == l2tp.TypeSCCRP && t.state == WaitCtlReply && ev.Header.Ns == 0:
-		// What the two ends disagree about is said to both: see nonceMissing.
 		nonce, has := l2tp.FindNonce(ev.Payload)
-		if has != a.required {
+		if has && !a.required {
+			// Its digest is by a secret that we do not have: see nonceMissing.
 			return true
 		}
+		// One without a nonce and without a digest by it is believed as little as any
+		// other such message, or whoever knows our ID could end the set-up.
 		remote = nonce
-	case m == l2tp.TypeStopCCN && ev.Header.TunnelID == 0:
+	case m == l2tp.TypeStopCCN && ev.Header.TunnelID == 0 && !t.initiator:
 		// A peer that gives up before it has our SCCRP does not know our nonce, so
 		// it could not verify our acknowledgement by it either.
 		local = nil
@@ -184,7 +186,9 @@ func (t *Tunnel) nonceMissing(m l2tp.MessageType, nonce []byte) (l2tp.ResultCode
 	}
 	t.stats.AuthFailures++
 	required := t.auth.required
-	t.withoutDigests()
+	if !required || m != l2tp.TypeSCCRP {
+		t.withoutDigests() // an SCCRP has come this far because its digest is right
+	}
 	if required {
 		return notAuthorized("no Control Message Authentication Nonce in " + m.String() +
 			": the peer has to authenticate itself; set the same secret at both ends"), ErrAuthentication

@@ -17,6 +17,10 @@ type wideIDs struct {
 	freed  []freedID
 }
 
+// maxQuarantine is how many IDs are in quarantine at most, the latest: as many as version
+// 2 has at all. A peer that begins and ends sessions as fast as it can costs no more.
+const maxQuarantine = 65536
+
 // wideTries is how often an ID is drawn. With all the sessions that there can be, one
 // draw in 30,000 hits one that is taken.
 const wideTries = 8
@@ -45,14 +49,24 @@ func (s *wideIDs) free(now time.Time, id uint32) {
 	if s.recent == nil {
 		s.recent = make(map[uint32]struct{})
 	}
-	if !s.taken(id) {
-		s.recent[id] = struct{}{}
-		s.freed = append(s.freed, freedID{id, now})
+	if s.taken(id) {
+		return
 	}
+	if len(s.freed) == maxQuarantine {
+		s.release()
+	}
+	s.recent[id] = struct{}{}
+	s.freed = append(s.freed, freedID{id, now})
 }
 
 // forget takes an ID out of quarantine.
 func (s *wideIDs) forget(id uint32) { delete(s.recent, id) }
+
+// release ends the quarantine of the ID that was freed first.
+func (s *wideIDs) release() {
+	s.forget(s.freed[0].id)
+	s.freed = s.freed[1:]
+}
 
 // taken says whether the ID is in quarantine.
 func (s *wideIDs) taken(id uint32) bool {
@@ -62,8 +76,7 @@ func (s *wideIDs) taken(id uint32) bool {
 
 func (s *wideIDs) expire(now time.Time) {
 	for len(s.freed) > 0 && now.Sub(s.freed[0].at) >= idQuarantine {
-		s.forget(s.freed[0].id)
-		s.freed = s.freed[1:]
+		s.release()
 	}
 	if len(s.freed) == 0 {
 		s.freed, s.recent = nil, nil

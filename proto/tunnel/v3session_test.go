@@ -355,6 +355,14 @@ func TestWideIDs(t *testing.T) {
 	if _, err := ids.take(epoch.Add(idQuarantine), r, none); err != nil || ids.recent != nil || ids.freed != nil {
 		t.Errorf("%v, %d kept", err, len(ids.freed))
 	}
+	// Their number is bounded, and the oldest goes first.
+	ids = wideIDs{}
+	for id := range uint32(maxQuarantine + 10) {
+		ids.free(epoch, id+1)
+	}
+	if len(ids.freed) != maxQuarantine || len(ids.recent) != maxQuarantine || ids.taken(10) || !ids.taken(11) {
+		t.Errorf("%d and %d kept", len(ids.freed), len(ids.recent))
+	}
 	// A hook's proposals have 32 bits too.
 	next := uint32(0x80000000)
 	cfg := testConfig3()

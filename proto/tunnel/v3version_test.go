@@ -112,13 +112,17 @@ func TestForgedAnswerDecidesNothing(t *testing.T) {
 	cfg := fallbackConfig()
 	cfg.Secret = []byte("s3cret")
 	p := dial(t, cfg)
+	sccrq, _ := sentOf[*l2tp.SCCRQ](p)
 	p.version, p.secret, p.nonce, p.digests = l2tp.Version3, []byte("wrong"), []byte("nonce"), []l2tp.DigestType{l2tp.DigestMD5}
 	p.send(0, theirSCCRP())
 	if find[Drop](p).Reason != ErrDigest || !p.tunnel.undecided {
 		t.Fatal(p.actions)
 	}
 	p.version, p.digests, p.ns = l2tp.Version, nil, 0
-	p.send(0, theirSCCRP())
+	response := l2tp.ChallengeResponse(l2tp.TypeSCCRP, cfg.Secret, sccrq.Challenge)
+	reply := theirSCCRP()
+	reply.ChallengeResponse = response[:]
+	p.send(0, reply)
 	if find[TunnelUp](p); p.tunnel.Peer().Version != l2tp.Version {
 		t.Error(p.tunnel.Peer())
 	}
@@ -265,4 +269,29 @@ func TestTimesOfVersion3(t *testing.T) {
 	if down := find[TunnelDown](p); down.Cause.Err != ErrUnreachable || strings.Contains(down.Cause.Result.Message, "digest") {
 		t.Errorf("%v", down)
 	}
+}
+
+// Who answers an SCCRQ of both versions in version 2 has to prove that it knows the
+// secret, as it would in version 3: or somebody on the way could do without it.
+func TestFallbackDoesNotSpareTheProof(t *testing.T) {
+	cfg := fallbackConfig()
+	cfg.Secret = []byte("s3cret") // and Challenge is false
+	p := dial(t, cfg)
+	sccrq, _ := sentOf[*l2tp.SCCRQ](p)
+	if len(sccrq.Challenge) != challengeLen {
+		t.Fatalf("Challenge % x", sccrq.Challenge)
+	}
+	p.version = l2tp.Version
+	p.send(0, theirSCCRP())
+	if down := find[TunnelDown](p); down.Cause.Err != ErrAuthentication {
+		t.Errorf("%+v", down)
+	}
+	p = dial(t, cfg)
+	p.version = l2tp.Version
+	sccrq, _ = sentOf[*l2tp.SCCRQ](p)
+	response := l2tp.ChallengeResponse(l2tp.TypeSCCRP, cfg.Secret, sccrq.Challenge)
+	reply := theirSCCRP()
+	reply.ChallengeResponse = response[:]
+	p.send(0, reply)
+	find[TunnelUp](p)
 }
