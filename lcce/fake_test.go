@@ -40,6 +40,8 @@ type fakeWorld struct {
 	did      []string
 	refuse   map[string]error // by the beginning of what is done
 	reserved map[uint32]bool
+	// tunnelIDs are those that the engine is not to give away.
+	tunnelIDs map[uint32]bool
 
 	open   []*fakeSession
 	probes []time.Time
@@ -61,6 +63,7 @@ func newFakeWorld() *fakeWorld {
 	w := &fakeWorld{
 		tunnels: make(map[uint32]kernel.L2TPTunnel), sessions: make(map[sessionKey]kernel.L2TPSession),
 		links: make(map[int]*fakeDevice), refuse: make(map[string]error), reserved: make(map[uint32]bool),
+		tunnelIDs: make(map[uint32]bool),
 	}
 	w.add("br0")
 	return w
@@ -337,6 +340,18 @@ func (w *fakeWorld) FreeSessionID(id uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.reserved, id)
+}
+
+func (w *fakeWorld) ReserveTunnelID(id uint32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tunnelIDs[id] = true
+}
+
+func (w *fakeWorld) FreeTunnelID(id uint32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.tunnelIDs, id)
 }
 
 // fakeEngine is the world as userspace.

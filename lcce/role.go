@@ -59,6 +59,9 @@ type userspace interface {
 	// a session of its own.
 	ReserveSessionID(id uint32) error
 	FreeSessionID(id uint32)
+	// ReserveTunnelID keeps the ID of a tunnel of the kernel's from the engine's.
+	ReserveTunnelID(id uint32)
+	FreeTunnelID(id uint32)
 }
 
 // userSession is an engine.Static.

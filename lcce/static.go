@@ -71,6 +71,9 @@ func (t *static) kernelPlane() bool { return t.plane == config.DataPlaneKernel }
 func (t *static) begin(now time.Time) {
 	t.since = now
 	t.role.byToken[t.token] = t
+	if t.kernelPlane() {
+		t.role.world.user.ReserveTunnelID(t.cfg.ID)
+	}
 	t.beginKeepalive(now)
 	t.check(now)
 	t.arm()
@@ -208,6 +211,9 @@ func (t *static) leave() {
 func (t *static) remove() {
 	delete(t.role.byToken, t.token)
 	t.role.deadlines.Set(&t.deadline, time.Time{})
+	if t.kernelPlane() {
+		t.role.world.user.FreeTunnelID(t.cfg.ID)
+	}
 	for _, s := range t.sessions {
 		s.remove()
 	}

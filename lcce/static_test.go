@@ -40,15 +40,15 @@ func TestMadeInTheKernel(t *testing.T) {
 			len(info.Sessions) != 1 || !info.Sessions[0].Up || info.Sessions[0].Interface != "lan0" || info.Sessions[0].Cookie != 4 || info.Sessions[0].PeerCookie != 8 {
 			t.Errorf("%+v", info)
 		}
-		if holder := b.circuits.Holder("east/lan"); !strings.Contains(holder, `session "lan" of static tunnel "east"`) || !b.reserved[1] {
-			t.Errorf("held by %q, reserved: %v", holder, b.reserved)
+		if holder := b.circuits.Holder("east/lan"); !strings.Contains(holder, `session "lan" of static tunnel "east"`) || !b.reserved[1] || !b.tunnelIDs[10] {
+			t.Errorf("held by %q, reserved: %v, tunnels %v", holder, b.reserved, b.tunnelIDs)
 		}
 		b.role.Close()
 		b.role.Close()
 		if got := b.done(); got != "delete session 10/1\ndelete tunnel 10" {
 			t.Errorf("at the end:\n%s", got)
 		}
-		if b.circuits.Holder("east/lan") != "" || b.reserved[1] || b.role.Statics() != nil {
+		if b.circuits.Holder("east/lan") != "" || b.reserved[1] || b.tunnelIDs[10] || b.role.Statics() != nil {
 			t.Error("something is left")
 		}
 	})

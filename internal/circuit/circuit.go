@@ -66,7 +66,7 @@ func (k Kind) PPPD() bool { return k == PPPDKernel || k == PPPDAsync || k == PPP
 // MaxFrame the longest frame in one, in octets: a jumbo frame of Ethernet with room
 // for its tags.
 const (
-	MaxMessage = 9216
+	MaxMessage = kernel.MaxDatagram
 	MaxFrame   = MaxMessage - 32
 )
 

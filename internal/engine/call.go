@@ -207,7 +207,7 @@ func (t *Tunnel) callDown(a tunnel.CallDown) {
 
 // logDown writes that the call is over for L2TP.
 func (c *Call) logDown() {
-	log := c.log.WithField("cause", causeText(c.cause, l2tp.TypeCDN))
+	log := c.log.WithField("cause", c.tunnel.causeText(c.cause, l2tp.TypeCDN))
 	switch {
 	case c.placed || c.state != CallPending:
 		log.Info("session is down")

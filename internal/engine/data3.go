@@ -63,6 +63,12 @@ func (p *port) data3(now time.Time, packet []byte, id uint32, from netip.AddrPor
 	e := p.engine
 	e.counters.inc(DataReceived)
 	slot, d := e.table.sessions.find(id)
+	if slot == &e.outside {
+		if from.Port() != 0 { // directly over IP it is a copy: the kernel has taken it too
+			e.counters.inc(DropKernelPlane)
+		}
+		return
+	}
 	if slot == nil || d == nil && slot.owner == nil {
 		e.counters.inc(DropUnknownSession)
 		return
@@ -162,6 +168,10 @@ func (d *dataSession) room3(b *circuit.Burst, n int) []byte {
 	// is advertised as Active."
 	if d.peerDown.Load() {
 		d.counters.inc(DropCircuitDown)
+		return nil
+	}
+	if n > circuit.MaxFrame {
+		d.counters.inc(DropTooLong)
 		return nil
 	}
 	w := &d.wire3

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"adit/internal/circuit"
+	"adit/internal/kernel"
 	"adit/proto/l2tp"
 	"adit/proto/sequence"
 	"adit/proto/tunnel"
@@ -81,7 +82,6 @@ func TestData3Drops(t *testing.T) {
 		{"another address", udp, id + good, stranger, DropWrongPeer},
 		{"unknown session", udp, "89abcdee" + good, lacAddr, DropUnknownSession},
 		{"session without a bridge", udp, "00000005" + good, lacAddr, DropUnknownSession},
-		{"session of the kernel's", udp, "00000006" + good, lacAddr, DropUnknownSession},
 		{"no cookie", udp, id, lacAddr, DropShort},
 		{"half a cookie", udp, id + "01020304", lacAddr, DropShort},
 		{"first octet of the cookie", udp, id + "0002030405060708", lacAddr, DropCookie},
@@ -92,7 +92,6 @@ func TestData3Drops(t *testing.T) {
 		for _, overIP := range []bool{false, true} {
 			d := newDataNode3(t, wish3{overIP: overIP, local: tunnel.Wire{Cookie: cookie8}, peer: tunnel.Wire{Cookie: []byte{0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18}}})
 			d.table.sessions.claim(5, &tunnelSlot{})
-			must(t, d.ReserveSessionID(6))
 			header := test.header
 			if !overIP {
 				header = test.udp + header
@@ -125,6 +124,42 @@ func TestData3Drops(t *testing.T) {
 	d.in3(now, lacAddr, udp+"12345678", "x")
 	if n := d.counters[DropUnknownSession].Load(); n != 1 || d.bridge.count != 0 {
 		t.Errorf("IDs of version 2: %v is %d", DropUnknownSession, n)
+	}
+}
+
+// The kernel has no use for what comes out of a UDP socket of ours, but takes its own
+// messages directly over IP, of which each raw socket gets a copy.
+func TestDataOfTheKernels(t *testing.T) {
+	for header, want := range map[string]uint64{"00030000" + "00000006": 1, "00000006": 0} {
+		d := newDataNode3(t, wish3{overIP: want == 0})
+		must(t, d.ReserveSessionID(6))
+		d.in3(time.Now(), lacAddr, header, "frame")
+		if n, unknown := d.counters[DropKernelPlane].Load(), d.counters[DropUnknownSession].Load(); n != want || unknown != 0 {
+			t.Errorf("%s: %v is %d, %v is %d", header, DropKernelPlane, n, DropUnknownSession, unknown)
+		}
+	}
+}
+
+// A frame of MaxFrame octets goes whatever its header, and none that is longer.
+func TestLongestFrame3(t *testing.T) {
+	for _, overIP := range []bool{false, true} {
+		d := newDataNode3(t, wish3{overIP: overIP, peer: tunnel.Wire{Cookie: cookie8, Sublayer: l2tp.SublayerDefault, Sequencing: l2tp.SequencingAll}})
+		b := circuit.NewBurst(&d.sent)
+		for _, n := range []int{circuit.MaxFrame, circuit.MaxFrame + 1} {
+			want := n
+			if n > circuit.MaxFrame {
+				want = 0
+			}
+			if room := d.session.Room(b, n); len(room) != want {
+				t.Errorf("over IP %v: %d octets of room for a frame of %d", overIP, len(room), n)
+			}
+		}
+		if n := d.counters[DropTooLong].Load(); n != 1 {
+			t.Errorf("%v is %d", DropTooLong, n)
+		}
+		if most := d.session.wire3.headLen + circuit.MaxFrame; most > kernel.MaxDatagram || most > circuit.MaxMessage {
+			t.Errorf("a message of %d octets, and %d may be sent", most, kernel.MaxDatagram)
+		}
 	}
 }
 

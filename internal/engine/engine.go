@@ -71,6 +71,7 @@ type Engine struct {
 	sockets   map[socketKey]*socket // the shared ones
 	ipSockets map[netip.Addr]*ipSocket
 	statics   map[*Static]bool
+	foreign   map[uint32]bool  // Tunnel IDs that others have in the kernel
 	open      map[*socket]bool // all of them
 	perPeer   map[netip.Addr]int
 	paths     map[kernelPath]*pathUse
@@ -188,6 +189,7 @@ func newEngine(opt Options) (*Engine, error) {
 		perPeer:   make(map[netip.Addr]int),
 		paths:     make(map[kernelPath]*pathUse),
 		dials:     make(map[*Tunnel]dialled),
+		foreign:   make(map[uint32]bool),
 		buffers:   sequence.NewBuffers(reorderBuffers),
 	}
 	for i := range opt.Shards {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"time"
 
 	"adit/proto/l2tp"
 	"adit/proto/tunnel"
@@ -24,7 +25,7 @@ func (s *shard) freeID(wide bool) uint32 {
 			id >>= 16
 		}
 		id = id&^(shards-1) | uint32(s.index)
-		if id != 0 && wide == (id > maxID) && s.engine.table.tunnel(id) == nil {
+		if id != 0 && wide == (id > maxID) && s.engine.table.tunnel(id) == nil && !s.engine.tunnelIDIsForeign(id) {
 			return id
 		}
 	}
@@ -142,6 +143,28 @@ func (e *Engine) ReserveSessionID(id uint32) error {
 // FreeSessionID undoes ReserveSessionID.
 func (e *Engine) FreeSessionID(id uint32) { e.table.sessions.release(id, &e.outside) }
 
+// ReserveTunnelID keeps the ID of a tunnel of the kernel's, which is configured at both
+// ends, from tunnels that begin later: in the kernel, those of all versions share one
+// space of IDs.
+func (e *Engine) ReserveTunnelID(id uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.foreign[id] = true
+}
+
+// FreeTunnelID undoes ReserveTunnelID.
+func (e *Engine) FreeTunnelID(id uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.foreign, id)
+}
+
+func (e *Engine) tunnelIDIsForeign(id uint32) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.foreign[id]
+}
+
 // config completes the role's configuration of a tunnel.
 func (s *shard) config(t *Tunnel) tunnel.Config {
 	c := t.spec.Tunnel
@@ -149,6 +172,22 @@ func (s *shard) config(t *Tunnel) tunnel.Config {
 	c.Rand = s.engine.opt.Rand
 	if c.Version == l2tp.Version3 {
 		c.NewSessionID = t.newSessionID
+		c.HelloInterval = s.engine.jitter(c.HelloInterval)
 	}
 	return c
+}
+
+// jitter is the HELLO interval of one control connection of version 3: up to an eighth
+// less than that of the role, by chance. RFC 3931 section 4.4: "An LCCE sending Hello
+// messages across multiple control connections between the same LCCE endpoints MUST
+// employ a jittered timer mechanism to prevent grouping of Hello messages."
+func (e *Engine) jitter(interval time.Duration) time.Duration {
+	if interval == 0 {
+		interval = tunnel.DefaultHelloInterval
+	}
+	chance, ok := e.random32()
+	if interval < 0 || !ok {
+		return interval
+	}
+	return interval - interval/8*time.Duration(chance>>16)/(maxID+1)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -118,4 +119,24 @@ func TestIDTableReadersNeedNoLock(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
+}
+
+// One Tunnel ID in the kernel is of one tunnel, whatever its version: one that a
+// configured tunnel has there is given to no other.
+func TestForeignTunnelIDs(t *testing.T) {
+	e, err := newEngine(Options{Rand: bytes.NewReader([]byte{0, 5, 0, 9, 0, 5, 0, 9, 0, 6, 0, 9, 0, 7, 0, 9})})
+	must(t, err)
+	e.ReserveTunnelID(5)
+	e.ReserveTunnelID(0x60009)
+	if id := e.shards[0].freeID(false); id != 6 && id != 7 {
+		t.Errorf("tunnel %d", id)
+	}
+	e.FreeTunnelID(5)
+	e.opt.Rand = bytes.NewReader([]byte{0, 6, 0, 9, 0, 5, 0, 9, 0, 5, 0, 9})
+	if id := e.shards[0].freeID(true); id != 0x50009 {
+		t.Errorf("tunnel %#x", id)
+	}
+	if id := e.shards[0].freeID(false); id != 5 {
+		t.Errorf("tunnel %d, which is free again", id)
+	}
 }

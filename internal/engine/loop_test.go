@@ -311,7 +311,7 @@ func TestTieBreaker(t *testing.T) {
 
 // tieBetween3 is tieBetween of version 3, where both have a tie breaker.
 func tieBetween3(t *testing.T, seed byte) (winner string) {
-	return tieOf(t, seed, true, true, 1, func(s *TunnelSpec) { version3(s); s.Tunnel.Secret = nil })
+	return tieOf(t, seed, true, true, 1, version3)
 }
 
 // tieBetween returns who won.

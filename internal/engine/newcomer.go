@@ -37,23 +37,16 @@ func (s *shard) receiveNewcomer(in inbound) {
 		s.engine.counters.inc(DropNotSCCRQ)
 		return
 	}
-	losers, won := s.resolveTie(&in.path, &r)
-	if !won {
-		s.engine.lose(losers)
-		if r.version == l2tp.Version3 {
-			// RFC 3931 section 5.4.3: "A StopCCN SHOULD be sent by the winner as an
-			// explicit rejection for the losing SCCRQ."
-			s.turnAway(&in.path, h, &r, tieRefused)
-		}
-		return
+	tie := s.resolveTie(&in.path, &r)
+	if !tie.won && len(tie.losers) == 0 && !r.offers3 {
+		return // in version 2, the loser finds out by itself
 	}
 	spec, refusal := s.engine.accept(&in.path, &r)
 	if refusal != nil {
 		s.refuse(&in.path, h, &r, refusal)
 		return
 	}
-	s.engine.lose(losers)
-	s.acceptTunnel(in.path, from, spec, &r, tunnel.Receive{Header: h, Payload: payload, Packet: in.packet})
+	s.acceptTunnel(in.path, from, spec, &r, tie, tunnel.Receive{Header: h, Payload: payload, Packet: in.packet})
 }
 
 // request is what is read of an SCCRQ before anything is decided. The rest may
@@ -109,6 +102,12 @@ func (r *request) may(version uint8) bool {
 	return version == l2tp.Version3 && r.offers3 || version == l2tp.Version && r.version == l2tp.Version
 }
 
+// tie is what an SCCRQ means to the tunnels that we are dialling to its peer.
+type tie struct {
+	won    bool      // the SCCRQ may go on
+	losers []*Tunnel // those of ours that lose against it
+}
+
 // resolveTie says whether the SCCRQ may go on when we are dialling the same
 // peer, and which tunnels of ours lose against it. RFC 2661 section 4.4.3: "The
 // recipient of a SCCRQ must check to see if a SCCRQ has been sent to the peer,
@@ -116,25 +115,28 @@ func (r *request) may(version uint8) bool {
 //
 // Several of ours may be on the way to one peer; it compares its SCCRQ with each
 // of them, and so do we.
-func (s *shard) resolveTie(path *Path, r *request) (losers []*Tunnel, won bool) {
-	won = true
-	for ours, tie := range s.engine.rivals(path.Peer.Addr()) {
-		winner := tunnel.ResolveTie(tie, r.tieBreaker)
+func (s *shard) resolveTie(path *Path, r *request) tie {
+	result := tie{won: true}
+	for ours, breaker := range s.engine.rivals(path.Peer.Addr()) {
+		winner := tunnel.ResolveTie(breaker, r.tieBreaker)
 		if winner == tunnel.Theirs || winner == tunnel.Neither {
-			losers = append(losers, ours)
+			result.losers = append(result.losers, ours)
 		}
 		if winner == tunnel.Ours || winner == tunnel.Neither {
-			won = false
+			result.won = false
 		}
 	}
-	if !won {
+	if !result.won {
 		s.engine.counters.inc(TieWon)
 	}
-	return losers, won
+	return result
 }
 
 // lose discards tunnels of ours. It does not come to this if the winner was then
-// refused for want of a configuration or a place, since no tunnel would be left.
+// refused for want of a configuration or a place, since no tunnel would be left, nor if
+// its digest is wrong. RFC 3931 section 5.4.1: "This message authenticity and integrity
+// checking MUST be performed before utilizing any information contained within the
+// control message."
 func (e *Engine) lose(losers []*Tunnel) {
 	for _, t := range losers {
 		e.counters.inc(TieLost)
@@ -191,8 +193,8 @@ func (s *shard) turnAway(path *Path, h l2tp.Header, r *request, result l2tp.Resu
 	}
 }
 
-// acceptTunnel makes the tunnel that an SCCRQ asked for.
-func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, r *request, sccrq tunnel.Receive) {
+// acceptTunnel makes the tunnel that an SCCRQ asked for, or breaks the tie with it.
+func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, r *request, tie tie, sccrq tunnel.Receive) {
 	e := s.engine
 	t, ok := s.newTunnel(path, spec)
 	t.halfOpen = true
@@ -207,22 +209,52 @@ func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, r *reques
 		t.discard(wrongVersion)
 		return
 	}
+	if !tie.won {
+		s.rejectLoser(t, tie, sccrq)
+		return
+	}
 	core, actions, err := tunnel.AcceptPacket(time.Now(), s.config(t), sccrq)
 	if core == nil {
-		if errors.Is(err, tunnel.ErrDigest) {
-			e.counters.inc(DropDigest)
-		} else {
-			e.counters.inc(RefusedParse)
-		}
-		t.log.WithError(err).Debug("SCCRQ ignored")
-		t.discard(tunnel.Cause{Err: err})
+		t.ignore(err)
 		return
+	}
+	if core.State() != tunnel.Finished { // it is not turned down
+		e.lose(tie.losers)
 	}
 	e.counters.inc(TunnelsAccepted)
 	t.core = core
 	t.origin = from
 	s.origins[from] = t
 	t.start(actions)
+}
+
+// rejectLoser answers an SCCRQ that has lost the tie: in version 2 with silence. RFC 3931
+// section 5.4.3: "A StopCCN SHOULD be sent by the winner as an explicit rejection for the
+// losing SCCRQ." It has the digest without which the peer would not believe it.
+func (s *shard) rejectLoser(t *Tunnel, tie tie, sccrq tunnel.Receive) {
+	actions, err := tunnel.RefusePacket(time.Now(), s.config(t), sccrq, tieRefused)
+	if err != nil {
+		t.ignore(err)
+		return
+	}
+	for _, a := range actions {
+		if send, ok := a.(tunnel.Send); ok && t.is3() {
+			s.engine.sendControl(t.path, send.Packet)
+		}
+	}
+	s.engine.lose(tie.losers)
+	t.discard(tunnel.Cause{Result: tieRefused})
+}
+
+// ignore takes back the tunnel of an SCCRQ of which nothing is believed.
+func (t *Tunnel) ignore(err error) {
+	if errors.Is(err, tunnel.ErrDigest) {
+		t.shard.engine.counters.inc(DropDigest)
+	} else {
+		t.shard.engine.counters.inc(RefusedParse)
+	}
+	t.log.WithError(err).Debug("SCCRQ ignored")
+	t.discard(tunnel.Cause{Err: err})
 }
 
 // wrongVersion is why a tunnel is not begun that its peer has not offered in the version

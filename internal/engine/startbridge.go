@@ -114,16 +114,23 @@ func (t *Tunnel) openPPP(c *Call, d *dataSession, on plane) (circuit.Bridge, *li
 			return nil, nil, err
 		}
 	}
+	// Mostly it has gone with its PPPoX socket, but not where none was ever opened.
+	forget := func() {
+		if on.kind.KernelPlane() && t.is3() {
+			_ = e.opt.L2TP.DeleteSession(t.id, c.ID)
+		}
+	}
 	l := newLink(t.shard, c)
 	spec.Owner = l
 	bridge, err := e.bridges.Open(spec, d, func(exit circuit.Exit) {
 		t.shard.post(func() {
 			l.end()
+			forget()
 			c.bridgeEnded(exit)
 		})
 	})
-	if err != nil && on.kind.KernelPlane() && t.is3() {
-		_ = e.opt.L2TP.DeleteSession(t.id, c.ID)
+	if err != nil {
+		forget()
 	}
 	return bridge, l, err
 }

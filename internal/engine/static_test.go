@@ -268,6 +268,9 @@ func TestStaticNative(t *testing.T) {
 			for i := range 300 {
 				long = append(long, strings.Repeat(string(rune('a'+i%26)), 1000+i))
 			}
+			for range 12 {
+				long = append(long, strings.Repeat("j", circuit.MaxFrame))
+			}
 			near.sends(a, long...)
 			awaitFrames(t, far, b, long...)
 			far.sends(b, "back")

@@ -293,7 +293,7 @@ func (t *Tunnel) ended(cause tunnel.Cause) {
 	e.settled(t)
 	t.closeKernel()
 	e.leavePath(t)
-	log := t.log.WithField("cause", causeText(cause, l2tp.TypeStopCCN))
+	log := t.log.WithField("cause", t.causeText(cause, l2tp.TypeStopCCN))
 	if t.up || t.initiator {
 		log.Info("tunnel is down")
 	} else {
@@ -303,12 +303,12 @@ func (t *Tunnel) ended(cause tunnel.Cause) {
 }
 
 // causeText puts a cause into the operator's words.
-func causeText(c tunnel.Cause, of l2tp.MessageType) string {
+func (t *Tunnel) causeText(c tunnel.Cause, of l2tp.MessageType) string {
 	who := "we ended it: "
 	if c.Remote {
 		who = "the peer ended it: "
 	}
-	text := who + c.Result.Describe(of)
+	text := who + c.Result.DescribeVersion(t.version, of)
 	if c.Q931 != nil {
 		text += fmt.Sprintf(", Q.931 cause %d %s", c.Q931.Cause, c.Q931.Advisory)
 	}

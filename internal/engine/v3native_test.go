@@ -233,16 +233,21 @@ func TestKernelPlane3(t *testing.T) {
 		b.spec.UDP != tunnels[0].FD || b.spec.LocalSession != sessions[0].ID {
 		t.Errorf("the kernel was asked for %+v, the bridge for %+v", sessions, b.spec)
 	}
+	b.exit(circuit.Exit{Text: "pppd never came to its socket"})
+	lac.await(t, "call down")
+	if _, left := k.has(); len(left) != 0 {
+		t.Errorf("a session is left in the kernel whose bridge has ended: %+v", left)
+	}
 	fakes.mu.Lock()
 	fakes.fail = errTest
 	fakes.mu.Unlock()
 	lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.PPPDKernel}})
 	lac.await(t, "call down")
-	if _, left := k.has(); len(left) != 1 {
+	if _, left := k.has(); len(left) != 0 {
 		t.Errorf("a session is left in the kernel whose bridge could not be: %+v", left)
 	}
 	lac.role.tunnel(0).Stop(tunnel.Cause{})
-	for range 3 { // two calls and the tunnel
+	for range 2 { // a call and the tunnel
 		<-lac.events
 	}
 	if left, _ := k.has(); len(left) != 0 {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxDatagram is the longest datagram that a SendBatch takes, in octets: a PPP
-// frame of an Ethernet's worth and its headers, with some to spare.
-const MaxDatagram = 2304
+// MaxDatagram is the longest datagram that a SendBatch takes, in octets: a jumbo frame
+// of Ethernet with its tags, and the headers of L2TP.
+const MaxDatagram = 9216
 
 const (
 	// sendArena is the room for the datagrams of a SendBatch, in octets: some

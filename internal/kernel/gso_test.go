@@ -138,7 +138,7 @@ func TestFullBatchFlushesItself(t *testing.T) {
 			which func(i int) int
 			early uint64 // datagrams sent before Flush
 		}{
-			{"arena", 400, func(int) int { return MaxDatagram }, func(int) int { return 0 }, sendArena / MaxDatagram},
+			{"arena", 80, func(int) int { return MaxDatagram }, func(int) int { return 0 }, sendArena / MaxDatagram},
 			{"messages", 1000, func(i int) int { return 8 + i%1000 }, func(int) int { return 0 }, sendMessages},
 			{"chunks", 3000, func(int) int { return 8 }, func(i int) int { return i % 2 }, sendChunks},
 		} {
