@@ -26,11 +26,12 @@ func TestL2TPv3StaticRows(t *testing.T) {
 			})
 		}
 	})
-	// Somebody deletes a device, and it comes back. It has another address then, so
-	// that who asks first is the one who is not known.
+	// Somebody deletes a device, and it comes back. It has another address then, and who
+	// has the old one yet learns that by ARP from who asks.
 	x, y := rows[0].Ends(n)
 	n.B.MustRun(t, "ip", "link", "del", y.Device)
-	if err := scenario.Ethernet(y, x, upLimit, 0); err != nil {
+	y.IPv6, x.IPv6 = netip.Addr{}, netip.Addr{}
+	if err := scenario.Ethernet(y, x, upLimit, 1<<20); err != nil {
 		t.Errorf("after the device was deleted: %v", err)
 	}
 	b.Stop(t)

@@ -17,7 +17,7 @@ const hasty = `
 [control_channel]
 hello_interval = "1s"
 retransmit_initial = "500ms"
-max_retransmits = 3
+max_retransmits = 2
 `
 
 // TestL2TPv3Rows: pseudowires between two adits with control connections, all in

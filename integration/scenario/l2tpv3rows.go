@@ -192,7 +192,7 @@ func CheckRow(t TB, n *Net, r Row, limit Limits) {
 		t.Errorf("%v", err)
 	}
 	if limit.VLAN {
-		if err := VLAN(a, b, 7, r.Number); err != nil {
+		if err := VLAN(t, a, b, 7, r.Number); err != nil {
 			t.Errorf("%v", err)
 		}
 	}

@@ -1,14 +1,14 @@
 package scenario
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // EthernetEnd is one end of an Ethernet link through a tunnel: a device with an
@@ -23,39 +23,20 @@ type EthernetEnd struct {
 // FrameLimit is the payload of a full-size Ethernet frame, in octets.
 const FrameLimit = 1500
 
-// The headers before the payload of an echo request.
-const (
-	echoHeaders4 = 20 + 8
-	echoHeaders6 = 40 + 8
-)
-
-// PingDF sends echo requests whose packets have size octets and may not be
-// fragmented on their way, and returns how many were answered.
-func (ns *NS) PingDF(dst netip.Addr, size, count int) (received int, err error) {
-	headers := echoHeaders4
-	if dst.Is6() {
-		headers = echoHeaders6
-	}
-	out, err := ns.Run("ping", "-n", "-q", "-M", "do", "-i", "0.2", "-W", "5",
-		"-s", strconv.Itoa(size-headers), "-c", strconv.Itoa(count), dst.String())
-	m := pingCounts.FindStringSubmatch(out)
-	if m == nil {
-		return 0, errors.Join(err, fmt.Errorf("ping in %s printed no counts: %q", ns.Name, out))
-	}
-	return strconv.Atoi(m[2])
-}
+// echoWait is how long the answer to one echo request is awaited.
+const echoWait = 2 * time.Second
 
 // AwaitPing waits until an echo request is answered: devices, carriers and the
 // neighbours' addresses take their time.
 func AwaitPing(ns *NS, dst netip.Addr, limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	for {
-		out, err := ns.Run("ping", "-n", "-q", "-c", "1", "-W", "1", dst.String())
-		if err == nil {
+		got, err := ns.Echo(dst, 84, 1, 500*time.Millisecond)
+		if got == 1 {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("nothing answers for %s: %w: %s", limit, err, out)
+			return errors.Join(err, fmt.Errorf("%s does not answer %s for %s", dst, ns.Name, limit))
 		}
 		time.Sleep(PollInterval)
 	}
@@ -63,9 +44,8 @@ func AwaitPing(ns *NS, dst netip.Addr, limit time.Duration) error {
 
 // NoPing says whether a few echo requests stay without an answer.
 func NoPing(ns *NS, dst netip.Addr) error {
-	out, _ := ns.Run("ping", "-n", "-q", "-i", "0.2", "-c", "3", "-W", "1", dst.String())
-	if m := pingCounts.FindStringSubmatch(out); m != nil && m[2] != "0" {
-		return fmt.Errorf("%s answered %s of 3 echo requests", dst, m[2])
+	if got, _ := ns.Echo(dst, 84, 3, 400*time.Millisecond); got != 0 {
+		return fmt.Errorf("%s answered %d of 3 echo requests of %s", dst, got, ns.Name)
 	}
 	return nil
 }
@@ -93,39 +73,40 @@ func Ethernet(a, b EthernetEnd, limit time.Duration, octets int64) error {
 	return nil
 }
 
-// echoes sends a small request, again until it is answered, and three full-size ones.
+// echoAttempts is how often full-size packets may get lost: other rows share the
+// sockets and the processors, and may send more than they take.
+const echoAttempts = 3
+
+// echoes sends a small request, again until it is answered, and three full-size ones,
+// which are all answered in one of some attempts.
 func echoes(from *NS, to netip.Addr, limit time.Duration) error {
 	if err := AwaitPing(from, to, limit); err != nil {
 		return err
 	}
-	got, err := from.PingDF(to, FrameLimit, 3)
-	if err == nil && got != 3 {
-		err = fmt.Errorf("from %s to %s: %d answers to 3 requests of %d octets", from.Name, to, got, FrameLimit)
+	var failure error
+	for range echoAttempts {
+		got, err := from.Echo(to, FrameLimit, 3, echoWait)
+		if err == nil && got == 3 {
+			return nil
+		}
+		failure = errors.Join(err, fmt.Errorf("from %s to %s: %d answers to 3 requests of %d octets", from.Name, to, got, FrameLimit))
 	}
-	return err
+	return failure
 }
 
-// VLAN puts an 802.1Q device on top of each end, checks full-size frames between
-// them, and takes the devices away.
-func VLAN(a, b EthernetEnd, tag, n int) (err error) {
+// VLAN puts an 802.1Q device on top of each end and checks full-size frames between
+// them.
+func VLAN(t TB, a, b EthernetEnd, tag, n int) error {
+	t.Helper()
 	ends := []EthernetEnd{a, b}
 	for i := range ends {
 		e := &ends[i]
 		device := fmt.Sprintf("%s.%d", e.Device, tag)
 		e.IPv4 = netip.MustParseAddr(fmt.Sprintf("10.95.%d.%d", n, i+1))
-		for _, argv := range [][]string{
-			{"link", "add", "link", e.Device, "name", device, "mtu", strconv.Itoa(FrameLimit), "type", "vlan", "id", strconv.Itoa(tag)},
-			{"addr", "add", e.IPv4.String() + "/30", "dev", device},
-			{"link", "set", device, "up"},
-		} {
-			if _, err = e.NS.Run("ip", argv...); err != nil {
-				return err
-			}
-		}
-		defer func() {
-			_, e := e.NS.Run("ip", "link", "del", device)
-			err = errors.Join(err, e)
-		}()
+		e.NS.batch(t,
+			fmt.Sprintf("link add link %s name %s mtu %d type vlan id %d", e.Device, device, FrameLimit, tag),
+			fmt.Sprintf("addr add %s/30 dev %s", e.IPv4, device),
+			"link set "+device+" up")
 	}
 	if err := echoes(ends[0].NS, ends[1].IPv4, 10*time.Second); err != nil {
 		return fmt.Errorf("with tag %d: %w", tag, err)
@@ -136,50 +117,51 @@ func VLAN(a, b EthernetEnd, tag, n int) (err error) {
 // DeviceCounts are the packets that a network device has counted.
 type DeviceCounts struct{ RxPackets, TxPackets, RxErrors, TxErrors uint64 }
 
-// Device is what ip -s -j link says of a device.
+// Device is a network device as the kernel has it.
 type Device struct {
 	Name    string
 	MTU     int
 	Up      bool // set up by somebody
-	Carrier bool
-	Master  string // the bridge that it is a member of
+	Carrier bool // and able to carry packets
 	Counts  DeviceCounts
 }
 
 // Device looks at a device; an error if there is none.
 func (ns *NS) Device(name string) (d Device, err error) {
-	out, err := ns.Run("ip", "-s", "-j", "link", "show", "dev", name)
-	if err != nil {
+	var h *netlink.Handle
+	if err = ns.Do(func() (err error) {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	}); err != nil {
 		return d, err
 	}
-	type counts struct {
-		Packets uint64 `json:"packets"`
-		Errors  uint64 `json:"errors"`
+	defer h.Close()
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return d, fmt.Errorf("interface %s in %s: %w", name, ns.Name, err)
 	}
-	var all []struct {
-		Name   string   `json:"ifname"`
-		MTU    int      `json:"mtu"`
-		Flags  []string `json:"flags"`
-		Master string   `json:"master"`
-		Stats  struct {
-			Rx counts `json:"rx"`
-			Tx counts `json:"tx"`
-		} `json:"stats64"`
+	a := link.Attrs()
+	d = Device{Name: a.Name, MTU: a.MTU, Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_RUNNING != 0}
+	if s := a.Statistics; s != nil {
+		d.Counts = DeviceCounts{s.RxPackets, s.TxPackets, s.RxErrors, s.TxErrors}
 	}
-	if err = json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
-		return d, errors.Join(err, fmt.Errorf("ip says of %s: %q", name, out))
-	}
-	r := all[0]
-	flags := " " + strings.Join(r.Flags, " ") + " "
-	up := strings.Contains(flags, " UP ")
-	return Device{Name: r.Name, MTU: r.MTU, Up: up, Carrier: up && !strings.Contains(flags, " NO-CARRIER "), Master: r.Master,
-		Counts: DeviceCounts{r.Stats.Rx.Packets, r.Stats.Tx.Packets, r.Stats.Rx.Errors, r.Stats.Tx.Errors}}, nil
+	return d, nil
 }
 
 // Agree sends count echo requests and sees that the devices of both ends have
 // counted the same packets. stray is how many others may pass meanwhile, of IPv6's
 // and ARP's own accord.
 func Agree(a, b EthernetEnd, count, stray int) error {
+	var failure error
+	for range echoAttempts {
+		if failure = agree(a, b, count, stray); failure == nil {
+			return nil
+		}
+	}
+	return failure
+}
+
+func agree(a, b EthernetEnd, count, stray int) error {
 	look := func() (d [2]DeviceCounts, err error) {
 		for i, e := range []EthernetEnd{a, b} {
 			var x Device
@@ -194,7 +176,7 @@ func Agree(a, b EthernetEnd, count, stray int) error {
 	if err != nil {
 		return err
 	}
-	got, err := a.NS.PingDF(b.IPv4, 200, count)
+	got, err := a.NS.Echo(b.IPv4, 200, count, echoWait)
 	if err != nil || got != count {
 		return errors.Join(err, fmt.Errorf("%d answers to %d requests", got, count))
 	}
