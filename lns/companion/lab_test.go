@@ -372,6 +372,8 @@ func TestLabIdleTimeout(t *testing.T) {
 // An answer may take as long as a slow server upstream needs; meanwhile pppd asks
 // again, and nobody else is.
 func TestLabSlowAnswer(t *testing.T) {
+	needLab(t)
+	t.Parallel() // it waits, and no more
 	rig := newLabRig(t, "slow", &labAsk{service: labService, delay: 22 * time.Second})
 	p := rig.start(t, "slow-1", labProfile(config.AuthCHAPMD5), []string{"noccp"}, []string{"password", "right"})
 	p.wait(t, "remote IP address 10.78.0.10")
@@ -382,6 +384,8 @@ func TestLabSlowAnswer(t *testing.T) {
 
 // A responder that is gone, as of a daemon that was killed, keeps no pppd.
 func TestLabNobodyAnswers(t *testing.T) {
+	needLab(t)
+	t.Parallel() // it waits, and no more
 	rig := newLabRig(t, "gone", &labAsk{service: labService})
 	rig.closeSockets() // the files stay, as after kill -9
 	start := time.Now()
