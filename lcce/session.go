@@ -136,7 +136,7 @@ func (s *session) makeUser(now time.Time) error {
 func (s *session) staticSpec() engine.StaticSpec {
 	t, p := s.tunnel.cfg, s.cfg.Pseudowire
 	spec := engine.StaticSpec{
-		Name: t.Name, Encapsulation: t.Encapsulation, Local: t.Local, Peer: t.Peer,
+		Name: t.Name, Encapsulation: t.Encapsulation, Local: t.Local, Peer: t.Peer, ZeroChecksum: !t.Checksum,
 		ID: s.cfg.ID, PeerID: s.cfg.PeerID, Cookie: s.cfg.Cookie, PeerCookie: s.cfg.PeerCookie,
 		Sublayer:     p.Sublayer,
 		SendSequence: p.Sequencing != l2tp.SequencingNone, RequireSequence: p.Sequencing == l2tp.SequencingAll,

@@ -11,6 +11,7 @@ import (
 
 	"adit/internal/circuit"
 	"adit/internal/config"
+	"adit/internal/kernel"
 	"adit/proto/l2tp"
 	"adit/proto/sequence"
 	"adit/proto/tunnel"
@@ -24,6 +25,9 @@ type StaticSpec struct {
 	Encapsulation config.Encapsulation
 	// Local and Peer are addresses of one family; the ports are 0 for EncapsulationIP.
 	Local, Peer netip.AddrPort
+	// ZeroChecksum: over UDP and IPv6 the peer may leave out checksums, RFC 6935. Ours
+	// are there all the same.
+	ZeroChecksum bool
 	// ID is our Session ID, PeerID the peer's; neither is 0.
 	ID, PeerID uint32
 	// Cookie is what we expect from the peer, PeerCookie what we send; 0, 4 or 8
@@ -143,7 +147,11 @@ func (e *Engine) staticPath(spec *StaticSpec) (Path, error) {
 	if spec.Encapsulation == config.EncapsulationIP {
 		return e.ipPath(spec.Local.Addr(), spec.Peer.Addr())
 	}
-	return e.udpPath(spec.Local, spec.Peer, spec.Name)
+	path, err := e.udpPath(spec.Local, spec.Peer, spec.Name)
+	if s, ok := path.via.(*socket); ok && err == nil && spec.ZeroChecksum && spec.Peer.Addr().Unmap().Is6() {
+		err = kernel.TakeZeroChecksums(s.fd)
+	}
+	return path, err
 }
 
 func (e *Engine) openStatic(spec StaticSpec, path Path) (*Static, error) {
