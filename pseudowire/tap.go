@@ -30,7 +30,8 @@ type tapBridge struct {
 	attachment
 	kind   circuit.Kind
 	frames circuit.Frames
-	tag    int // octets that the frames of the peer have and those of the device have not
+	own    circuit.Recogniser // of frames; nil: they are none
+	tag    int                // octets that the frames of the peer have and those of the device have not
 	inlet  circuit.Inlet
 	opened atomic.Pointer[circuit.Device] // nil: not yet, or no more
 	silent atomic.Bool                    // nothing goes to the peer
@@ -38,13 +39,14 @@ type tapBridge struct {
 	handleMu sync.Mutex // of handle: it is set while Ready may run already
 	handle   kernel.Handle
 
-	framesIn, bytesIn, framesOut, bytesOut                      atomic.Uint64
-	vlan, notUp, malformed, tooLong, queueFull, closed, noReads atomic.Uint64
+	framesIn, bytesIn, framesOut, bytesOut                             atomic.Uint64
+	vlan, notUp, malformed, tooLong, queueFull, closed, noReads, loops atomic.Uint64
 }
 
 func newTAPBridge(f *Factory, spec *Spec, frames circuit.Frames, onExit func(circuit.Exit)) *tapBridge {
 	t := &tapBridge{kind: spec.Kind, frames: frames}
 	t.attachment = attachment{factory: f, spec: *spec, device: t, onExit: onExit}
+	t.own, _ = frames.(circuit.Recogniser)
 	t.inlet = circuit.NewInlet(t)
 	if spec.VLAN != 0 {
 		t.tag = tagLen
@@ -151,9 +153,8 @@ func (t *tapBridge) Ready(time.Time, kernel.Events) {
 // send cuts what came out of the device into messages to the peer, each made in its
 // place.
 func (t *tapBridge) send(r *reader, g ip.GSO, frame []byte) {
-	prefix := 0
+	prefix, version := 0, frame[0]>>4
 	if t.kind != circuit.IPTUN {
-		var version uint8
 		if prefix, version = packetOf(frame); len(frame) < headerLen || g.Type != ip.GSONone && version == 0 {
 			t.malformed.Add(1)
 			return
@@ -161,6 +162,10 @@ func (t *tapBridge) send(r *reader, g ip.GSO, frame []byte) {
 	}
 	if t.silent.Load() {
 		t.notUp.Add(1)
+		return
+	}
+	if version != 0 && t.own != nil && t.own.Recognise(frame[prefix:]) {
+		t.looped()
 		return
 	}
 	if r.split.BeginFrame(g, frame, prefix) != nil {
@@ -190,11 +195,20 @@ func (t *tapBridge) send(r *reader, g ip.GSO, frame []byte) {
 	}
 }
 
+// looped counts a message of the session's own that a route has led into its device, and
+// tells of the first one.
+func (t *tapBridge) looped() {
+	if t.loops.Add(1) == 1 {
+		t.spec.Log.WithField("interface", t.Name()).Error("messages to the peer are routed into the pseudowire itself, and are dropped: give the peer's address a route by another interface")
+	}
+}
+
 // Stats is circuit.Bridge's.
 func (t *tapBridge) Stats() circuit.Stats {
 	return circuit.Stats{
 		FramesIn: t.framesIn.Load(), BytesIn: t.bytesIn.Load(), FramesOut: t.framesOut.Load(), BytesOut: t.bytesOut.Load(),
 		DropVLAN: t.vlan.Load(), DropNotUp: t.notUp.Load(), DropMalformed: t.malformed.Load() + t.noReads.Load(),
 		DropTooLong: t.tooLong.Load(), DropQueueFull: t.queueFull.Load(), DropClosed: t.closed.Load(),
+		DropLoop: t.loops.Load(),
 	}
 }

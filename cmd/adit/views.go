@@ -165,7 +165,7 @@ func sessionView(c engine.CallInfo) control.Session {
 	s := c.Stats
 	v.Drops = drops(s)
 	v.Traffic.RxErrors = s.DropQueueFull + s.DropTooLong + s.DropClosed + s.DropSource + s.DropNotUp + s.DropVLAN
-	v.Traffic.TxErrors = s.DropBadFCS + s.DropTooBig
+	v.Traffic.TxErrors = s.DropBadFCS + s.DropTooBig + s.DropLoop
 	if c.Kind == circuit.Builtin {
 		v.Traffic.RxErrors += s.DropMalformed // of the peer; a pppd's otherwise
 	} else {
@@ -221,6 +221,7 @@ func drops(s circuit.Stats) map[string]uint64 {
 		"malformed":  s.DropMalformed,
 		"too_big":    s.DropTooBig,
 		"vlan":       s.DropVLAN,
+		"loop":       s.DropLoop,
 	} {
 		if n == 0 {
 			continue

@@ -154,8 +154,23 @@ func (e *Engine) staticPath(spec *StaticSpec) (Path, error) {
 	return path, err
 }
 
+// sharedDestination is that of another static session on the same way; nil: there is
+// none. Messages to one destination go to the kernel together, whatever their session.
+func (e *Engine) sharedDestination(path *Path) *kernel.Destination {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for s := range e.statics {
+		if p := s.slot.path.Load(); p.via == path.via && p.Local == path.Local && p.Peer == path.Peer {
+			return p.destination
+		}
+	}
+	return nil
+}
+
 func (e *Engine) openStatic(spec StaticSpec, path Path) (*Static, error) {
-	path.via.prepare(&path)
+	if path.destination = e.sharedDestination(&path); path.destination == nil {
+		path.via.prepare(&path)
+	}
 	s := &Static{engine: e, spec: spec, slot: &tunnelSlot{}, via: path.via}
 	s.slot.path.Store(&path)
 	s.set(StaticOpen)

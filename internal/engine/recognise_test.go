@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"adit/proto/l2tp"
+	"adit/proto/tunnel"
+)
+
+// packetTo is an IP packet with the payload, which begins with a UDP header for UDP.
+func packetTo(to netip.Addr, protocol uint8, payload []byte) []byte {
+	if to.Is4() {
+		h := make([]byte, 20)
+		h[0], h[9] = 0x45, protocol
+		binary.BigEndian.PutUint16(h[2:], uint16(20+len(payload)))
+		copy(h[16:], to.AsSlice())
+		return append(h, payload...)
+	}
+	h := make([]byte, 40)
+	h[0], h[6] = 0x60, protocol
+	binary.BigEndian.PutUint16(h[4:], uint16(len(payload)))
+	copy(h[24:], to.AsSlice())
+	return append(h, payload...)
+}
+
+func datagramTo(port uint16, data []byte) []byte {
+	h := make([]byte, 8)
+	binary.BigEndian.PutUint16(h[2:], port)
+	return append(h, data...)
+}
+
+// A session knows what it has sent itself, and takes nothing else for it.
+func TestRecognise(t *testing.T) {
+	wire := tunnel.Wire{Cookie: cookie8, Sublayer: l2tp.SublayerDefault}
+	for _, peer := range []netip.AddrPort{lacAddr, netip.MustParseAddrPort("[2001:db8::7]:1701")} {
+		for _, overIP := range []bool{false, true} {
+			d := newDataNode3(t, wish3{overIP: overIP, peer: wire})
+			path := *d.slot.path.Load()
+			if path.Peer = peer; overIP {
+				path.Peer = portless(peer)
+			}
+			d.slot.path.Store(&path)
+			d.send([]byte("frame"))
+			message := d.wire.data[0]
+			wrap := func(to netip.Addr, port uint16, message []byte) []byte {
+				if overIP {
+					return packetTo(to, 115, message)
+				}
+				return packetTo(to, 17, datagramTo(port, message))
+			}
+			own := wrap(peer.Addr(), peer.Port(), message)
+			if !d.session.Recognise(own) {
+				t.Errorf("%v, over IP %v: its own message is a stranger's", peer, overIP)
+			}
+			for n := range len(own) {
+				_ = d.session.Recognise(own[:n]) // which must not panic
+			}
+			other := slices.Clone(message)
+			other[len(other)-len("frame")-4-8-1]++ // the last octet of the Session ID
+			foreign := map[string][]byte{
+				"another address":    wrap(peer.Addr().Next(), peer.Port(), message),
+				"another session":    wrap(peer.Addr(), peer.Port(), other),
+				"another protocol":   packetTo(peer.Addr(), 47, own[len(own)-len(message)-8:]),
+				"neither IP version": append([]byte{0x50}, own[1:]...),
+				"no packet":          nil,
+			}
+			if !overIP {
+				foreign["another port"] = wrap(peer.Addr(), 1702, message)
+				foreign["version 2"] = wrap(peer.Addr(), peer.Port(), append([]byte{0, 2}, message[2:]...))
+			}
+			if peer.Addr().Is4() {
+				late := slices.Clone(own)
+				late[7] = 1 // a fragment that is not the first
+				foreign["the rest of a packet"] = late
+			} else {
+				protocol := own[6]
+				first := append([]byte{protocol, 0, 0, 1, 0, 0, 0, 0}, own[40:]...)
+				if !d.session.Recognise(packetTo(peer.Addr(), 44, first)) {
+					t.Errorf("%v, over IP %v: the first fragment is a stranger's", peer, overIP)
+				}
+				first[3] = 9
+				foreign["the rest of a packet"] = packetTo(peer.Addr(), 44, first)
+			}
+			for name, packet := range foreign {
+				if d.session.Recognise(packet) {
+					t.Errorf("%v, over IP %v: %s was taken for its own", peer, overIP, name)
+				}
+			}
+			if n := testing.AllocsPerRun(100, func() { d.session.Recognise(own) }); n != 0 && !raceDetector {
+				t.Errorf("%v allocations", n)
+			}
+		}
+	}
+}
