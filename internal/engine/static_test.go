@@ -278,6 +278,18 @@ func TestStaticNative(t *testing.T) {
 			if one.LastHeard().IsZero() {
 				t.Error("not heard")
 			}
+			spec.ID, spec.PeerID = 3, 4
+			beside, err := near.OpenStatic(spec)
+			must(t, err)
+			if beside.slot.path.Load().destination != one.slot.path.Load().destination {
+				t.Error("the messages of two sessions on one way do not go together")
+			}
+			spec.ID, spec.Peer = 5, netip.AddrPortFrom(spec.Local.Addr(), port)
+			elsewhere, err := near.OpenStatic(spec)
+			must(t, err)
+			if elsewhere.slot.path.Load().destination == one.slot.path.Load().destination {
+				t.Error("the messages of a session to another peer go with them")
+			}
 			if n := far.counts()["drop_wrong_peer"]; n != 0 {
 				t.Errorf("%d messages of a wrong peer", n)
 			}
