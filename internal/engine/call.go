@@ -45,16 +45,18 @@ type Call struct {
 	ID, PeerID uint32
 	// LNS says that this end is the LNS of the call; known once it is up.
 	LNS bool
+
+	state   CallState
+	placed  bool // by us
+	told    bool // the Handler knows of it
+	counted bool // in Engine.sessions
+
 	// Params is what ICRQ to ICCN, or OCRQ to OCCN, said.
 	Params tunnel.Call
 
 	tunnel  *Tunnel
 	spec    *CallSpec // nil until accepted
 	log     *logrus.Entry
-	state   CallState
-	placed  bool      // by us
-	told    bool      // the Handler knows of it
-	counted bool      // in Engine.sessions
 	since   time.Time // in state
 	cause   tunnel.Cause
 	refusal string // why we refused it, for the log
