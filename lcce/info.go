@@ -72,6 +72,6 @@ type StaticSessionInfo struct {
 	RxBytes      uint64
 	TxPackets    uint64 // data messages to the peer
 	TxBytes      uint64
-	RxDropped    uint64 // for cookies, numbers or form
+	RxDropped    uint64 // for numbers or form; on the kernel plane for cookies, too
 	RxOutOfOrder uint64
 }

@@ -208,7 +208,8 @@ func (s *session) info(now *kernelState) StaticSessionInfo {
 		u := s.user.Info()
 		i.Kind, i.Interface = u.Kind, u.Bridge.Interface
 		i.RxPackets, i.RxBytes, i.TxPackets, i.TxBytes = u.Rx.Packets, u.Rx.Bytes, u.Tx.Packets, u.Tx.Bytes
-		i.RxOutOfOrder = u.Sequence.Late
+		n := &u.Sequence
+		i.RxDropped, i.RxOutOfOrder = n.Late+n.Duplicate+n.MissingNs+u.Stats.DropVLAN+u.Stats.DropMalformed, n.Late
 	}
 	return i
 }

@@ -131,7 +131,7 @@ func (d *daemon) Reload(ctx context.Context) (control.Reloaded, error) {
 	next.Hooks, next.Log.Level = wanted.Hooks, wanted.Log.Level
 	next.RADIUS.DynamicAuthClients = wanted.RADIUS.DynamicAuthClients
 	next.L2TPv3.Static = wanted.L2TPv3.Static
-	if err := d.fitAdded(&next); err != nil {
+	if err = d.fitAdded(&next); err != nil {
 		wrong := wrongConfig(r.running.Path, err)
 		wrong.Message = "the configuration does not go with static tunnels that were added by command; nothing has changed"
 		r.log.WithError(wrong.Problems[0]).Errorf("reload: %s", wrong.Message)

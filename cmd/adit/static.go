@@ -208,18 +208,25 @@ func staticDocument(c *cobra.Command, file string) (doc control.StaticDocument, 
 	case file == "":
 		return doc, byFlags, usage(errors.New("nothing is to be added: name a file with -f, or say what by flags"))
 	case file == "-":
-		octets, err := io.ReadAll(c.InOrStdin())
-		if err != nil {
-			return doc, byFlags, fmt.Errorf("standard input cannot be read: %w", err)
-		}
-		doc.Document, file = string(octets), "standard input"
+		doc.Document, err = readDocument(c.InOrStdin())
+		file = "standard input"
 	default:
-		octets, err := os.ReadFile(file)
-		if err != nil {
-			return doc, byFlags, &usageError{err}
+		var f *os.File
+		if f, err = os.Open(file); err == nil {
+			doc.Document, err = readDocument(f)
+			f.Close()
 		}
-		doc.Document = strings.TrimPrefix(string(octets), "\xef\xbb\xbf")
+	}
+	if err != nil {
+		return doc, byFlags, &usageError{err}
 	}
 	doc.File, err = filepath.Abs(file)
 	return doc, byFlags, err
+}
+
+// readDocument reads what is asked for, less the mark that some editors begin a file
+// with.
+func readDocument(r io.Reader) (string, error) {
+	octets, err := io.ReadAll(r)
+	return strings.TrimPrefix(string(octets), "\xef\xbb\xbf"), err
 }
