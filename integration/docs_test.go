@@ -470,6 +470,7 @@ func roleCounts(t *testing.T) map[string]uint64 {
 	}
 	counts := role.Counts()
 	maps.Copy(counts, new(dhcp.Client).Counts())
+	maps.Copy(counts, new(lcce.Role).Counts())
 	maps.Copy(counts, new(companion.Responder).Counts())
 	if err := role.Close(t.Context()); err != nil {
 		t.Error(err)
