@@ -79,8 +79,8 @@ func (r Row) Wire(end int) Pseudowire {
 // patience is that of the daemons of a table: a dead peer shows in seconds.
 const patience = `
 [control_channel]
-hello_interval = "4s"
-max_retransmits = 4
+hello_interval = "2s"
+max_retransmits = 3
 `
 
 // DialDocument and AcceptDocument are the configurations of A and B for rows with
