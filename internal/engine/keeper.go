@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"adit/proto/tunnel"
@@ -46,7 +47,7 @@ func (k *Keeper) place(w *kept) {
 	spec, err := w.wanted.Spec()
 	if err != nil {
 		k.tunnel.log.WithError(err).Warn("cannot place a call")
-		k.again(w)
+		k.again(w, false)
 		return
 	}
 	k.calls[k.tunnel.PlaceCall(w.wanted.Call, spec)] = w
@@ -74,13 +75,18 @@ func (k *Keeper) Down(c *Call) {
 		w.failures = 0
 	}
 	w.upSince = time.Time{}
-	k.again(w)
+	k.again(w, c.cause.Err == tunnel.ErrSessionTie)
 }
 
-// again places the call after a pause that doubles with each failure.
-func (k *Keeper) again(w *kept) {
+// again places the call after a pause that doubles with each failure. After a tie there
+// is a little chance in it: the peer may pause as long, and "both sides MUST tear down
+// the session" (RFC 3931 section 5.4.4) would hold each time that the two meet again.
+func (k *Keeper) again(w *kept, tied bool) {
 	w.failures++
 	pause := Backoff(w.failures, k.retryMin, k.retryMax)
+	if tied {
+		pause += rand.N(pause/4 + 1)
+	}
 	k.tunnel.log.WithField("pause", pause.String()).Info("will place the call again")
 	k.pausing[w] = time.AfterFunc(pause, func() {
 		k.tunnel.shard.post(func() {

@@ -205,8 +205,10 @@ func (s *shard) acceptTunnel(path Path, from origin, spec *TunnelSpec, r *reques
 	}
 	if !r.may(t.version) {
 		e.counters.inc(RefusedVersion)
-		s.turnAway(&path, sccrq.Header, r, wrongVersion.Result)
-		t.discard(wrongVersion)
+		no := wrongVersion
+		no.Result.Error = l2tp.ErrorCode(t.version)
+		s.turnAway(&path, sccrq.Header, r, no.Result)
+		t.discard(no)
 		return
 	}
 	if !tie.won {
@@ -258,7 +260,8 @@ func (t *Tunnel) ignore(err error) {
 }
 
 // wrongVersion is why a tunnel is not begun that its peer has not offered in the version
-// which the role wants.
+// which the role wants, which goes into the Error Code: it "indicates highest version
+// supported" (RFC 3931 section 5.4.2).
 var wrongVersion = tunnel.Cause{Result: l2tp.ResultCode{
 	Result: l2tp.StopCCNUnsupportedVersion, Message: "your version of L2TP is not spoken with you here"}}
 

@@ -326,7 +326,8 @@ func TestVersionThatIsNotOffered(t *testing.T) {
 					s.Tunnel.Secret = nil // a StopCCN to a stranger has no digest
 				}
 			})
-			if c := lac.role.last(); !c.Remote || c.Result.Result != l2tp.StopCCNUnsupportedVersion || lns.counter(RefusedVersion) != 1 {
+			if c := lac.role.last(); !c.Remote || c.Result.Result != l2tp.StopCCNUnsupportedVersion ||
+				c.Result.Error != l2tp.ErrorCode(l2tp.Version+l2tp.Version3-dialled) || lns.counter(RefusedVersion) != 1 {
 				t.Errorf("version %d: %+v, %v is %d", dialled, c, RefusedVersion, lns.counter(RefusedVersion))
 			}
 			if lns.role.got().down != 1 || lns.halfOpen.Load() != 0 || lns.tunnels.Load() != 0 {

@@ -134,3 +134,51 @@ func TestWordsOfTheVersion(t *testing.T) {
 		t.Errorf("%q and %q", a, b)
 	}
 }
+
+// RFC 3931 section 5.4.4: "If neither side issues a tie breaker, then both sides MUST tear
+// down the session." Two ends that keep a session of one circuit up and pause as long do
+// not meet again for ever.
+func TestSessionTieIsNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, lac, lns := pair3(t)
+		version3(lac.role.tunnelSpec)
+		start := time.Now()
+		// Neither has the other's request before it has sent its own.
+		n.lose(func(_, _ netip.AddrPort, p []byte) bool { return kindOf(p) == l2tp.TypeICRQ && time.Now().Equal(start) })
+		for _, d := range []*node{lac, lns} {
+			var keeper *Keeper
+			d.role.callSpec = ethernetSpec
+			d.role.onUp = func(tu *Tunnel) {
+				keeper = KeepCalls(tu, []Wanted{{Call: ethernetCall(), Spec: func() (*CallSpec, error) {
+					return ethernetSpec(), nil
+				}}}, 10*time.Second, time.Minute)
+			}
+			d.role.onCallDown = func(c *Call, _ tunnel.Cause) { keeper.Down(c) }
+			d.role.onTunnel = func(*Tunnel, tunnel.Cause) { keeper.Stop() }
+		}
+		lac.dial(t, lnsAddr, version3)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		for _, d := range []*node{lac, lns} {
+			causes := d.role.causes()
+			if !slices.ContainsFunc(causes, func(c tunnel.Cause) bool { return c.Err == tunnel.ErrSessionTie }) || d.role.got().callsUp != 0 {
+				t.Errorf("%v: %+v", d.addr, causes)
+			}
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		var second []float64
+		for _, d := range []*node{lac, lns} {
+			for _, at := range times(start, n.sentBy(d.addr, l2tp.TypeICRQ)) {
+				if at > 5 {
+					second = append(second, at)
+					break
+				}
+			}
+		}
+		if len(second) != 2 || second[0] == second[1] || slices.Min(second) < 11 || slices.Max(second) > 14 {
+			t.Errorf("after the tie at 1 s, requests at %v", second)
+		}
+		closePair(lac, lns)
+	})
+}
