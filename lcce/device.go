@@ -34,7 +34,7 @@ func (s *session) keepDevice(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if s.index, err = links.Index(s.device); err != nil {
+	if s.index, err = find(links, s.device, s.index); err != nil {
 		return err
 	}
 	state, err := links.State(s.index)
@@ -53,6 +53,19 @@ func (s *session) keepDevice(now time.Time) error {
 	}
 	s.right = true
 	return nil
+}
+
+// find is the index of the device of that name. The one that had it before may have been
+// renamed, and the name be a stranger's now, who is left alone.
+func find(links devices, name string, before int) (int, error) {
+	index, err := links.Index(name)
+	if err != nil || before == 0 || index == before {
+		return index, err
+	}
+	if _, gone := links.State(before); gone == nil {
+		return 0, fmt.Errorf("the device was renamed, and another is called %q now: %w", name, kernel.ErrNoLink)
+	}
+	return index, nil
 }
 
 // mtu is that of the device, octets.
@@ -105,7 +118,7 @@ func (s *session) keepVLAN(links devices) (made bool, err error) {
 		return false, nil
 	}
 	tag := s.cfg.Pseudowire.VLAN
-	if s.baseIndex, err = links.Index(s.base); err != nil {
+	if s.baseIndex, err = find(links, s.base, s.baseIndex); err != nil {
 		return false, err
 	}
 	base, err := links.State(s.baseIndex)

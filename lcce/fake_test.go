@@ -26,6 +26,7 @@ type fakeDevice struct {
 	addresses map[netip.Prefix]bool
 	parent    int
 	tag       uint16
+	of        sessionKey // of the kernel's
 }
 
 // fakeWorld is a kernel, and an engine, in memory. What is done to it is noted.
@@ -133,10 +134,15 @@ func (w *fakeWorld) drop(name string) {
 	}
 }
 
+// dropSession ends a session and its device, whatever that is called by now.
 func (w *fakeWorld) dropSession(k sessionKey) {
-	name := w.sessions[k].Interface
 	delete(w.sessions, k)
-	w.drop(name)
+	for _, d := range w.links {
+		if d.of == k {
+			w.drop(d.Name)
+			return
+		}
+	}
 }
 
 func (w *fakeWorld) dropTunnel(id uint32) {
@@ -198,7 +204,7 @@ func (w *fakeWorld) CreateSession(s kernel.L2TPSession) (kernel.L2TPSession, err
 	if w.index(s.Interface) != 0 {
 		return s, &kernel.Error{Op: "create", Kind: kernel.ErrExists, Err: unix.EEXIST}
 	}
-	w.add(s.Interface)
+	w.add(s.Interface).of = sessionKey{s.Tunnel, s.ID}
 	is := s
 	is.Sublayer = 0 // which the kernel does not tell
 	w.sessions[sessionKey{s.Tunnel, s.ID}] = is

@@ -232,6 +232,39 @@ func TestRenamedDevice(t *testing.T) {
 	})
 }
 
+// The name of a device that was renamed may be another's by then, which is none of our
+// business.
+func TestRenamedDeviceWhoseNameIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, nil, testTunnel()).start()
+		b.done()
+		b.change(func() {
+			b.device("lan0").Name = "mine"
+			b.add("lan0")
+		})
+		time.Sleep(checkInterval + retryMin)
+		b.change(func() {
+			if d := b.device("lan0"); d.Up || d.Master != 0 || len(d.addresses) != 0 {
+				t.Errorf("the stranger's device became %+v", d)
+			}
+		})
+		if got := b.done(); !strings.HasPrefix(got, "delete session 10/1\ncreate session 10/1 lan0") {
+			t.Errorf("done:\n%s", got)
+		}
+		if i := b.one(t); i.Problem == "" {
+			t.Errorf("%+v", i)
+		}
+		b.change(func() {
+			b.device("lan0").Name = "theirs"
+		})
+		time.Sleep(checkInterval + retryMin)
+		if i := b.one(t); i.State != Up || i.Problem != "" {
+			t.Errorf("%+v", i)
+		}
+		b.role.Close()
+	})
+}
+
 // Somebody who undoes our work over and over does not keep us busy.
 func TestRudeNeighbour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
