@@ -101,6 +101,8 @@ func onlyUserspace(p *Pseudowire) string {
 		return "frames are switched by adit itself"
 	case p.Type == l2tp.PseudowireIP:
 		return "the kernel has no IP pseudowire"
+	case p.Sequencing == l2tp.SequencingNonIP:
+		return "the kernel drops all frames without a number where it wants any to have one"
 	}
 	return ""
 }

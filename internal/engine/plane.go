@@ -154,7 +154,10 @@ func (s *CallSpec) kind() circuit.Kind {
 func (t *Tunnel) choosePlane(c *Call) (plane, error) {
 	p := plane{kind: c.spec.kind()}
 	if p.kind.KernelPlane() {
-		err := c.kernelCanCarry()
+		var err error
+		if t.is3() {
+			err = kernelCanCarry(&c.Params.Local, &c.Params.Peer)
+		}
 		if err == nil {
 			var k *kernelTunnel
 			if k, err = t.kernelTunnel(); err == nil {
@@ -182,20 +185,17 @@ func (t *Tunnel) choosePlane(c *Call) (plane, error) {
 // errSublayers says why the kernel cannot carry a session.
 var errSublayers = errors.New("the kernel has one L2-Specific Sublayer for both directions, default or none, and the two ends want different ones")
 
-// errSequencing says why not either: the kernel takes a peer whose messages we number
-// for one that numbers its own (Linux 6.1).
-var errSequencing = errors.New("the kernel numbers the data messages of both ends or of none")
+// errSequencing says why not either: the kernel takes a peer to whom we send numbers for
+// one that numbers all of its own messages (Linux 6.1).
+var errSequencing = errors.New("the kernel numbers all data messages of both ends or none")
 
-// kernelCanCarry says whether the kernel knows data messages such as the two ends want.
-func (c *Call) kernelCanCarry() error {
-	if !c.tunnel.is3() {
-		return nil
-	}
-	us, peer := &c.Params.Local, &c.Params.Peer
+// kernelCanCarry says whether the kernel knows data messages such as the two ends of a
+// session of version 3 want. The error is errSublayers or errSequencing.
+func kernelCanCarry(us, peer *tunnel.Wire) error {
 	switch {
 	case us.Sublayer != peer.Sublayer || us.Sublayer == l2tp.SublayerATM:
 		return errSublayers
-	case (us.Sequencing == l2tp.SequencingNone) != (peer.Sequencing == l2tp.SequencingNone):
+	case us.Sequencing != peer.Sequencing || us.Sequencing == l2tp.SequencingNonIP:
 		return errSequencing
 	}
 	return nil
