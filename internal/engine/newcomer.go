@@ -141,6 +141,7 @@ func (e *Engine) lose(losers []*Tunnel) {
 	for _, t := range losers {
 		e.counters.inc(TieLost)
 		e.forget(t)
+		t.lost.Store(true)
 		t.shard.post(func() { t.step(tunnel.Lose{}) })
 	}
 }

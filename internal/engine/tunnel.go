@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -35,9 +36,10 @@ type Tunnel struct {
 	initiator bool // we sent the SCCRQ
 	up, down  bool
 	gone      bool
-	halfOpen  bool       // counted in Engine.halfOpen
-	since     time.Time  // in the present state
-	entered   netip.Addr // what Engine.enter was given
+	lost      atomic.Bool // the tie; the Lose may still be in the mail
+	halfOpen  bool        // counted in Engine.halfOpen
+	since     time.Time   // in the present state
+	entered   netip.Addr  // what Engine.enter was given
 
 	calls    map[uint32]*Call // by our Session ID
 	placed   map[*Call]bool   // placed, and without a Session ID as yet
@@ -122,6 +124,10 @@ func (t *Tunnel) place(c *Call) {
 func (t *Tunnel) receive(ev tunnel.Receive, path *Path) {
 	if !t.admits(path) {
 		t.shard.engine.counters.inc(DropWrongPeer)
+		return
+	}
+	if t.lost.Load() && !t.up {
+		t.step(tunnel.Lose{}) // the peer's answer has overtaken it
 		return
 	}
 	wasUp := t.core.Established()

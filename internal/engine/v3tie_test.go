@@ -182,3 +182,30 @@ func TestSessionTieIsNotForEver(t *testing.T) {
 		closePair(lac, lns)
 	})
 }
+
+// An answer to our SCCRQ that comes when the tie is lost, and before the tunnel's shard
+// has heard of it, does not bring the loser up.
+func TestAnswerAfterTheTieWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, lac, lns := pair3(t)
+		n.cut(lacAddr)
+		lac.dial(t, lnsAddr, func(s *TunnelSpec) { version3(s); s.Tunnel.Secret = nil })
+		payload, err := l2tp.AppendMessage(nil, &l2tp.SCCRP{
+			HostName: "lns", RouterID: 2, AssignedTunnelID: 77, Pseudowires: []l2tp.PseudowireType{l2tp.PseudowireEthernet},
+		}, l2tp.AppendOptions{Version: l2tp.Version3})
+		must(t, err)
+		lac.do(func(s *shard) {
+			for _, tn := range s.tunnels {
+				s.engine.lose([]*Tunnel{tn})
+				s.receive(inbound{packet: l2tp.AppendControl3(nil, tn.id, 0, 1, payload), path: *tn.path})
+			}
+		})
+		synctest.Wait()
+		if ended := lac.role.ended(); lac.role.got().up != 0 || len(ended) != 1 || ended[0].Err != tunnel.ErrTieLost {
+			t.Errorf("up %d, ended %+v", lac.role.got().up, ended)
+		}
+		lac.empty(t)
+		lac.close(time.Second)
+		lns.close(time.Second)
+	})
+}
