@@ -24,7 +24,7 @@ const (
 	PPPDKernel
 	// PPPDAsync is pppd on a PTY with RFC 1662's octet-stuffed framing.
 	PPPDAsync
-	// PPPDSync is pppd on a PTY with whole frames; see sync.go for its limits.
+	// PPPDSync is pppd on a PTY with whole frames; see pppbridge's sync.go for its limits.
 	PPPDSync
 	// Builtin is our own PPP endpoint; its packets go to a TUN.
 	Builtin
