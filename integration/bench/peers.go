@@ -178,6 +178,8 @@ func (b *bench) runAdit(ns *scenario.NS, argv []string, document string) *daemon
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
 	config, socket := filepath.Join(dir, "adit.toml"), filepath.Join(dir, "adit.sock")
+	// Several run at once, each with a state of its own.
+	document = fmt.Sprintf("state_dir = %q\n", filepath.Join(dir, "state")) + document
 	if err := os.WriteFile(config, []byte(document), 0o600); err != nil {
 		b.Fatalf("%v", err)
 	}
