@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -70,10 +71,19 @@ func ip(t *testing.T, args ...string) string {
 	return string(out)
 }
 
+// wantIP waits a moment: the routes of an IPv6 address are made after it, by a worker of
+// the kernel's.
 func wantIP(t *testing.T, args, want string) {
 	t.Helper()
-	if got := ip(t, strings.Fields(args)...); !strings.Contains(got, want) {
-		t.Errorf("ip %s lacks %q:\n%s", args, want, got)
+	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		got := ip(t, strings.Fields(args)...)
+		if strings.Contains(got, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("ip %s lacks %q:\n%s", args, want, got)
+			return
+		}
 	}
 }
 
