@@ -2,7 +2,9 @@ package lcce
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
+	"net"
 	"sync"
 
 	"adit/internal/circuit"
@@ -18,8 +20,9 @@ type Circuits struct {
 	kernel error // why the kernel's L2TP cannot be used; nil: it can
 
 	mu    sync.Mutex
-	held  map[string]string // by the pseudowire's name: who has it
-	pairs map[string]*pair  // by the name of either pseudowire
+	held  map[string]string           // by the pseudowire's name: who has it
+	pairs map[string]*pair            // by the name of either pseudowire
+	macs  map[string]net.HardwareAddr // by the pseudowire's name, as long as we live
 }
 
 // pair is two pseudowires that are switched, as long as none of the two sessions has
@@ -32,7 +35,8 @@ type pair struct {
 // NewCircuits makes a Circuits that has given away nothing. The error is why the
 // kernel's L2TP cannot be used, as Probe told; nil: it can.
 func NewCircuits(kernel error) *Circuits {
-	return &Circuits{kernel: kernel, held: make(map[string]string), pairs: make(map[string]*pair)}
+	return &Circuits{kernel: kernel, held: make(map[string]string), pairs: make(map[string]*pair),
+		macs: make(map[string]net.HardwareAddr)}
 }
 
 // BusyError says that another session has the pseudowire.
@@ -74,12 +78,30 @@ func (c *Circuits) Take(p *config.Pseudowire, who string) (*Circuit, error) {
 	t := &Circuit{circuits: c, name: p.Name, Userspace: userspace, Spec: pseudowire.Spec{
 		Kind: kind, Type: p.Type, Interface: p.Interface, MTU: p.MTU, Bridge: p.Bridge, Addresses: p.Addresses, VLAN: p.VLAN,
 	}}
+	if kind == circuit.EthernetTAP || kind == circuit.EthernetKernel {
+		t.Spec.MAC = c.mac(p.Name)
+	}
 	if kind == circuit.Relay {
 		t.pair = c.relay(p)
 		t.Spec.Relay = t.pair.ends[p.Name]
 	}
 	c.held[p.Name] = who
 	return t, nil
+}
+
+// mac is the address of the device of a pseudowire, drawn with the first session: the
+// next one's device is the same to its neighbours, whose ARP and IPv6 neighbour entries
+// stay good. c.mu is held.
+func (c *Circuits) mac(name string) net.HardwareAddr {
+	if c.macs[name] == nil {
+		mac := make(net.HardwareAddr, 6)
+		if _, err := rand.Read(mac); err != nil {
+			return nil // the kernel draws one
+		}
+		mac[0] = mac[0]&^1 | 2 // of one station, and administered locally
+		c.macs[name] = mac
+	}
+	return c.macs[name]
 }
 
 // choose decides what carries a pseudowire.

@@ -3,6 +3,7 @@ package lcce
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func (w *fakeWorld) change(f func()) {
 
 func (w *fakeWorld) add(name string) *fakeDevice {
 	w.last++
-	d := &fakeDevice{LinkState: kernel.LinkState{Name: name, MTU: 1446}, addresses: make(map[netip.Prefix]bool)}
+	d := &fakeDevice{LinkState: kernel.LinkState{Name: name, MTU: 1446, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(w.last)}}, addresses: make(map[netip.Prefix]bool)}
 	w.links[w.last] = d
 	return d
 }
@@ -275,6 +276,13 @@ func (w *fakeWorld) SetDown(index int) error {
 	return w.with(index, func(d *fakeDevice) error {
 		d.Up = false
 		return w.do("down %s", d.Name)
+	})
+}
+
+func (w *fakeWorld) SetMAC(index int, mac net.HardwareAddr) error {
+	return w.with(index, func(d *fakeDevice) error {
+		d.MAC = mac
+		return nil
 	})
 }
 

@@ -171,6 +171,9 @@ func (s *session) makeKernel(now time.Time, have *kernelState) error {
 		have.sessions[key] = made
 		is = made
 		s.right = false
+		if err = s.keepMAC(made.Interface); err != nil {
+			return err
+		}
 		if s.had {
 			s.tunnel.fixed(now, s.log, "the session is made again in the kernel")
 		}
@@ -197,6 +200,22 @@ func (s *session) vlanName(base string, tag uint16) string {
 		return name
 	}
 	return fmt.Sprintf("%s.%d", base, tag)
+}
+
+// keepMAC gives a device that was made again the address that the first one had, so that
+// it is the same to its neighbours.
+func (s *session) keepMAC(name string) error {
+	links := s.tunnel.role.world.devices
+	index, err := links.Index(name)
+	if err != nil {
+		return err
+	}
+	if len(s.mac) == 0 {
+		state, problem := links.State(index)
+		s.mac = state.MAC
+		return problem
+	}
+	return links.SetMAC(index, s.mac)
 }
 
 // wantSession is the session in the kernel's words. To the kernel, an Ethernet VLAN

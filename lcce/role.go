@@ -3,6 +3,7 @@ package lcce
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,7 @@ type devices interface {
 	State(index int) (kernel.LinkState, error)
 	SetUp(index, mtu int) error
 	SetDown(index int) error
+	SetMAC(index int, mac net.HardwareAddr) error
 	SetBridge(index int, bridge string) error
 	AddAddress(index int, local netip.Prefix, peer netip.Addr) error
 	AddVLAN(parent int, tag uint16, name string) (int, error)

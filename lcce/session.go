@@ -3,6 +3,7 @@ package lcce
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -31,6 +32,7 @@ type session struct {
 
 	// Of the kernel plane. Reserved: no session of the engine's gets the Session ID.
 	ours, reserved bool
+	mac            net.HardwareAddr // of the first device; empty: none was made as yet
 	// Of the userspace plane.
 	user      userSession
 	opened    time.Time

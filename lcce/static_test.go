@@ -183,6 +183,7 @@ func TestRepairs(t *testing.T) {
 					b := newBed(t, nil, testTunnel()).start()
 					b.done()
 					time.Sleep(10 * time.Second)
+					mac := b.device("lan0").MAC.String()
 					b.change(func() { c.do(b.fakeWorld) })
 					wait := checkInterval - 10*time.Second
 					if told {
@@ -204,6 +205,10 @@ func TestRepairs(t *testing.T) {
 					}
 					if i := b.one(t); i.Repairs != c.repairs || i.State != Up || b.role.Counts()["static_repairs"] != c.repairs {
 						t.Errorf("%d repairs, want %d; %+v", i.Repairs, c.repairs, i)
+					}
+					// To its neighbours it is the device that it was.
+					if got := b.device("lan0").MAC.String(); got != mac {
+						t.Errorf("the address is %s, and was %s", got, mac)
 					}
 					if !strings.Contains(b.log.String(), "somebody else had changed it") {
 						t.Errorf("log: %s", b.log)

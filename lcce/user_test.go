@@ -40,7 +40,11 @@ func TestOpenedInUserspace(t *testing.T) {
 		if got.Ended == nil || got.Bridge.Log == nil {
 			t.Error("no end, or no log")
 		}
-		got.Ended, got.Bridge.Log = nil, nil
+		// One station's, administered locally, and the same when it is opened again.
+		if m := got.Bridge.MAC; len(m) != 6 || m[0]&3 != 2 || b.role.circuits.mac(cfg.Sessions[0].Pseudowire.Name).String() != m.String() {
+			t.Errorf("the address is %v", m)
+		}
+		got.Ended, got.Bridge.Log, got.Bridge.MAC = nil, nil, nil
 		p := cfg.Sessions[0].Pseudowire
 		want := engine.StaticSpec{
 			Name: "east", Local: cfg.Local, Peer: cfg.Peer, ID: 1, PeerID: 2, Cookie: []byte("abcd"), PeerCookie: []byte("efghijkl"),

@@ -274,6 +274,11 @@ func (a *attachment) Info() circuit.Info { return circuit.Info{Interface: a.Name
 
 // setUp gives the interface what the Spec says and brings it up.
 func (a *attachment) setUp(links *kernel.Links, index int) error {
+	if len(a.spec.MAC) > 0 && a.spec.Kind != circuit.IPTUN {
+		if err := links.SetMAC(index, a.spec.MAC); err != nil {
+			return err
+		}
+	}
 	if a.spec.Bridge != "" {
 		if err := links.SetBridge(index, a.spec.Bridge); err != nil {
 			return err

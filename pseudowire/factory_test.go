@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -204,5 +205,19 @@ func TestAllocatesNothing(t *testing.T) {
 			t.Errorf("%s, in: %v allocations, %+v", name, in, s)
 		}
 		b.Close("")
+	}
+}
+
+// A device that is made again has the address that it is given, for its neighbours.
+func TestMAC(t *testing.T) {
+	x := newEnd(t)
+	for _, mac := range []net.HardwareAddr{{2, 0, 0, 0, 0, 7}, {2, 0, 0, 0, 0, 7}, {2, 0, 0, 0, 0, 8}} {
+		c := x.open(t, Spec{Kind: circuit.EthernetTAP, Interface: "lan", MAC: mac})
+		c.up(t)
+		if out := x.ns.ip(t, "link", "show", "lan"); !strings.Contains(out, mac.String()) {
+			t.Errorf("want %v: %s", mac, out)
+		}
+		c.Close("")
+		c.wait(t)
 	}
 }

@@ -8,6 +8,7 @@ package pseudowire
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/sirupsen/logrus"
@@ -24,9 +25,12 @@ type Spec struct {
 	Type l2tp.PseudowireType
 
 	// Of the device.
-	Interface string         // with %d for a free number; empty: the kernel's choice
-	MTU       int            // octets; 0: 1500
-	Bridge    string         // that it is a member of; empty: none
+	Interface string // with %d for a free number; empty: the kernel's choice
+	MTU       int    // octets; 0: 1500
+	Bridge    string // that it is a member of; empty: none
+	// MAC is its address, so that a device which is made again is the same to its
+	// neighbours; empty: the kernel draws one. Not of IPTUN.
+	MAC       net.HardwareAddr
 	Addresses []netip.Prefix // that it has
 	// VLAN is the 802.1Q tag that is pushed onto frames to the peer, and popped off
 	// those from it, 1 to 4094; 0: none. A frame from the peer without it, or with

@@ -104,6 +104,13 @@ func (l *Links) SetMTU(index, mtu int) error {
 	})
 }
 
+// SetMAC gives the interface, which is an Ethernet, the address mac of 6 octets.
+func (l *Links) SetMAC(index int, mac net.HardwareAddr) error {
+	return l.do(fmt.Sprintf("give interface %d the address %v", index, mac), func(h *netlink.Handle) error {
+		return h.LinkSetHardwareAddr(link(index), mac)
+	})
+}
+
 // SetDown brings the interface down: the kernel removes its routes and its IPv6
 // addresses.
 func (l *Links) SetDown(index int) error {

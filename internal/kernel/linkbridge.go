@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -50,16 +51,17 @@ func (l *Links) SetBridge(index int, bridge string) error {
 // LinkState is what an interface is.
 type LinkState struct {
 	Name   string
-	MTU    int  // octets
-	Up     bool // somebody has set it up; whether it has a carrier is another matter
-	Master int  // the index of the bridge that it is a member of; 0: none
+	MTU    int              // octets
+	Up     bool             // somebody has set it up; whether it has a carrier is another matter
+	Master int              // the index of the bridge that it is a member of; 0: none
+	MAC    net.HardwareAddr // empty: it has none
 }
 
 // State asks for the interface's state. One that is gone is ErrNoLink.
 func (l *Links) State(index int) (s LinkState, err error) {
 	err = l.do(fmt.Sprintf("look for interface %d", index), func(h *netlink.Handle) error {
 		a, problem := attrs(h.LinkByIndex(index))
-		s = LinkState{Name: a.Name, MTU: a.MTU, Up: a.RawFlags&unix.IFF_UP != 0, Master: a.MasterIndex}
+		s = LinkState{Name: a.Name, MTU: a.MTU, Up: a.RawFlags&unix.IFF_UP != 0, Master: a.MasterIndex, MAC: a.HardwareAddr}
 		return problem
 	})
 	return s, err

@@ -223,7 +223,8 @@ func TestLinkBridge(t *testing.T) {
 		if err := links.SetBridge(tap.Index(), "br0"); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := links.State(tap.Index()); err != nil || s != (LinkState{Name: "a", MTU: 1500, Master: bridge}) {
+		s, err := links.State(tap.Index())
+		if err != nil || len(s.MAC) != 6 || s.Name != "a" || s.MTU != 1500 || s.Up || s.Master != bridge {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if err := links.SetBridge(tap.Index(), ""); err != nil {
