@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"adit/integration/lab"
@@ -102,8 +101,7 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text)
 	}
-	// The files of secrets and users that it names are not in the source. What
-	// stands in for them is a secret, and a comment where users are expected.
+	// The files of secrets and users that it names are not in the source.
 	dir, err := os.MkdirTemp("", "adit-gate-")
 	if err != nil {
 		return err
@@ -116,8 +114,8 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range secretFiles(string(reference)) {
-		if err = os.WriteFile(filepath.Join(dir, name), []byte("# example\n"), 0o600); err != nil {
+	for name, content := range secretFiles(string(reference)) {
+		if err = os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			return err
 		}
 	}
@@ -127,20 +125,25 @@ func checkReference(ctx context.Context, out io.Writer) error {
 	return shown(binary, "check", "-c", filepath.Join(dir, "adit.toml"))(ctx, out)
 }
 
-// secretFiles lists the files of secrets and users that a configuration names,
-// relative to it.
-func secretFiles(config string) []string {
-	var names []string
+// standIns are what stands in a file that the reference names by each key: a secret,
+// which is a comment where users are expected, and a cookie.
+var standIns = map[string]string{
+	"secret_file": "# example\n", "password_file": "# example\n", "users_file": "# example\n", "chap_secrets": "# example\n",
+	"cookie_file": "0123456789abcdef\n", "peer_cookie_file": "0123456789abcdef\n",
+}
+
+// secretFiles are the files of secrets and users that a configuration names, relative to
+// it, with what stands in for their content.
+func secretFiles(config string) map[string]string {
+	files := make(map[string]string)
 	for line := range strings.Lines(config) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if !ok || !slices.Contains([]string{"secret_file", "password_file", "users_file", "chap_secrets"}, strings.TrimSpace(key)) {
-			continue
-		}
-		if name := strings.Trim(strings.TrimSpace(value), `"`); name != "" && !filepath.IsAbs(name) {
-			names = append(names, filepath.Base(name))
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		content, ok := standIns[strings.TrimSpace(key)]
+		if name := strings.Trim(strings.TrimSpace(value), `"`); ok && name != "" && !filepath.IsAbs(name) {
+			files[filepath.Base(name)] = content
 		}
 	}
-	return names
+	return files
 }
 
 // shown runs a command whose output is shown as it comes.
