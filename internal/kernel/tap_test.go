@@ -259,7 +259,9 @@ func TestLinkVLAN(t *testing.T) {
 			if !strings.Contains(err.Error(), "load the module 8021q") {
 				t.Error(err)
 			}
-			lacks(t, "%v", err)
+			if !inLab() {
+				t.Skip("this kernel has no VLANs; the lab's has, and runs this test")
+			}
 		}
 		if err != nil {
 			t.Fatal(err)
