@@ -21,7 +21,7 @@ func main() {
 	var g gate
 	quick := flag.Bool("quick", false, "no fuzzing and no lab")
 	flag.DurationVar(&g.fuzzTime, "fuzztime", 3*time.Second, "for each fuzz target, at most")
-	flag.DurationVar(&g.fuzzBudget, "fuzzbudget", 2*time.Minute, "for all fuzz targets together")
+	flag.DurationVar(&g.fuzzBudget, "fuzzbudget", 80*time.Second, "for all fuzz targets together")
 	flag.DurationVar(&g.labTimeout, "labtimeout", 35*time.Minute, "for the lab")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
