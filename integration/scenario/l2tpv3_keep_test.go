@@ -14,7 +14,7 @@ import (
 func TestL2TPv3Keep(t *testing.T) {
 	t.Parallel()
 	n := NewNet(t)
-	rows := coveringRows("kernel", "", 301)
+	rows := coveringRows("kernel", "", 221)
 	var ends []IPL2TPOptions
 	text := ""
 	for _, r := range rows {
