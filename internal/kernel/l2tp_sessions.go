@@ -90,24 +90,5 @@ func sessionAttributes(tunnel, id uint32) *netlink.AttributeEncoder {
 
 // sessions is tunnels for sessions.
 func (k *L2TP) sessions(op string, command uint8, flags netlink.HeaderFlags, e *netlink.AttributeEncoder) ([]L2TPSession, error) {
-	attrs, err := e.Encode()
-	if err != nil {
-		return nil, &Error{Op: op, Err: err}
-	}
-	reply, err := k.request(op, command, flags, attrs)
-	if err != nil || flags&netlink.Acknowledge != 0 && flags&netlink.Dump != netlink.Dump {
-		return nil, err
-	}
-	all := make([]L2TPSession, 0, len(reply))
-	for _, m := range reply {
-		s, err := decodeL2TPSession(m.Data)
-		if err != nil {
-			return nil, &Error{Op: op, Err: err}
-		}
-		all = append(all, s)
-	}
-	if len(all) == 0 && flags&netlink.Dump == 0 {
-		return nil, l2tpError(op, unix.ENODEV)
-	}
-	return all, nil
+	return listL2TP(k, op, command, flags, e, decodeL2TPSession)
 }

@@ -93,9 +93,14 @@ func (k *L2TP) Tunnels() ([]L2TPTunnel, error) {
 	return k.tunnels("list the kernel's tunnels", l2tpCmdTunnelGet, netlink.Dump, netlink.NewAttributeEncoder())
 }
 
-// tunnels makes a request and reads the tunnels of the reply: at least one, unless
-// it is an acknowledgement or a dump.
+// tunnels makes a request and reads the tunnels of the reply.
 func (k *L2TP) tunnels(op string, command uint8, flags netlink.HeaderFlags, e *netlink.AttributeEncoder) ([]L2TPTunnel, error) {
+	return listL2TP(k, op, command, flags, e, decodeL2TPTunnel)
+}
+
+// listL2TP makes a request and reads what is in the reply: at least one, unless it is an
+// acknowledgement or a dump.
+func listL2TP[T any](k *L2TP, op string, command uint8, flags netlink.HeaderFlags, e *netlink.AttributeEncoder, decode func([]byte) (T, error)) ([]T, error) {
 	attrs, err := e.Encode()
 	if err != nil {
 		return nil, &Error{Op: op, Err: err}
@@ -104,13 +109,13 @@ func (k *L2TP) tunnels(op string, command uint8, flags netlink.HeaderFlags, e *n
 	if err != nil || flags&netlink.Acknowledge != 0 && flags&netlink.Dump != netlink.Dump {
 		return nil, err
 	}
-	all := make([]L2TPTunnel, 0, len(reply))
+	all := make([]T, 0, len(reply))
 	for _, m := range reply {
-		t, err := decodeL2TPTunnel(m.Data)
+		one, err := decode(m.Data)
 		if err != nil {
 			return nil, &Error{Op: op, Err: err}
 		}
-		all = append(all, t)
+		all = append(all, one)
 	}
 	if len(all) == 0 && flags&netlink.Dump == 0 {
 		return nil, l2tpError(op, unix.ENODEV)

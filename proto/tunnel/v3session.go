@@ -11,29 +11,38 @@ import (
 // Assigned Cookie is a 4-octet or 8-octet random value."
 var cookieLengths = []int{0, 4, 8}
 
-// remoteSessionID is our ID of the session that a message of version 3 is about; 0 if
-// its sender does not know it. RFC 3931 section 5.4.4: "The Remote Session ID AVP MUST
-// be present in all session-level control messages."
-func remoteSessionID(m l2tp.Message) uint32 {
+// sessionIDs are where a session-level message of version 3 has the IDs of both ends: its
+// sender's, and its receiver's; nil: it is no such message. RFC 3931 section 5.4.4: "The
+// Remote Session ID AVP MUST be present in all session-level control messages."
+func sessionIDs(m l2tp.Message) (local, remote *uint32) {
 	switch m := m.(type) {
 	case *l2tp.ICRQ:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.ICRP:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.ICCN:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.OCRQ:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.OCRP:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.OCCN:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.CDN:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.WEN:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
 	case *l2tp.SLI:
-		return m.RemoteSessionID
+		return &m.AssignedSessionID, &m.RemoteSessionID
+	}
+	return nil, nil
+}
+
+// remoteSessionID is our ID of the session that a message of version 3 is about; 0 if
+// its sender does not know it.
+func remoteSessionID(m l2tp.Message) uint32 {
+	if _, remote := sessionIDs(m); remote != nil {
+		return *remote
 	}
 	return 0
 }
@@ -47,25 +56,8 @@ func (t *Tunnel) address(m l2tp.Message, local, remote uint32) {
 	if t.version != l2tp.Version3 {
 		return
 	}
-	switch m := m.(type) {
-	case *l2tp.ICRQ:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.ICRP:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.ICCN:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.OCRQ:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.OCRP:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.OCCN:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.CDN:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.WEN:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
-	case *l2tp.SLI:
-		m.AssignedSessionID, m.RemoteSessionID = local, remote
+	if ours, theirs := sessionIDs(m); ours != nil {
+		*ours, *theirs = local, remote
 	}
 }
 
