@@ -16,6 +16,7 @@ import (
 
 	"adit/internal/control"
 	"adit/internal/kernel"
+	"adit/internal/need"
 	"adit/proto/l2tp"
 )
 
@@ -117,7 +118,7 @@ func TestShowJSON(t *testing.T) {
 func TestShowAlone(t *testing.T) {
 	k, problem := readKernel()
 	if problem == nil && len(k.tunnels) > 0 {
-		t.Skip("this machine has tunnels")
+		need.Lack(t, "a kernel without L2TP tunnels: `ip l2tp show tunnel` says whose they are")
 	}
 	status, stdout, stderr := adit(t, "show", "--socket", "/no/such/socket")
 	switch {

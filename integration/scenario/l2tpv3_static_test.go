@@ -171,8 +171,6 @@ func (s *statics) repair(t *testing.T, r Row) {
 	}
 	for _, argv := range deletions {
 		s.net.A.MustRun(t, "ip", argv...)
-		// From here, as the device has another address than its neighbour knows, which
-		// ARP tells.
 		if err := AwaitPing(a.NS, b.IPv4, 30*time.Second); err != nil {
 			t.Errorf("after ip %s: %v", strings.Join(argv, " "), err)
 		}
