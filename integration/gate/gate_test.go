@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -22,10 +23,14 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 	g := gate{out: &out}
 	var ran []string
 	make := func(name string, err error) step {
-		return step{name, func(context.Context, io.Writer) error { ran = append(ran, name); return err }}
+		return step{name, func(_ context.Context, out io.Writer) error {
+			ran = append(ran, name)
+			fmt.Fprintf(out, "ok  \tadit/a\t1.0s\n--- FAIL: Test%s (0.01s)\n    %s_test.go:7: too small\nFAIL\nFAIL\tadit/%s\t0.02s\n", strings.ToUpper(name), name, name)
+			return err
+		}}
 	}
 	err := g.run(t.Context(), []step{make("a", nil), make("b", errors.New("wrong thing")), make("c", nil)})
-	if !errors.Is(err, errFailed) || !strings.Contains(err.Error(), `["b"]`) {
+	if !errors.Is(err, errFailed) || !strings.HasSuffix(err.Error(), "\nFAILED: b\n--- FAIL: TestB (0.01s)\n    b_test.go:7: too small\nFAIL\tadit/b\t0.02s") {
 		t.Errorf("error %v", err)
 	}
 	if !slices.Equal(ran, []string{"a", "b", "c"}) {
@@ -38,6 +43,33 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 	}
 	if err := g.run(t.Context(), []step{make("a", nil)}); err != nil {
 		t.Errorf("a gate with nothing wrong: %v", err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	// As go 1.26 prints them: without -v, with -v, through the lab, and without a verdict.
+	const text = "ok  \tadit/a\t0.01s\n--- FAIL: TestX (0.04s)\n    --- FAIL: TestX/one (0.02s)\n        x_test.go:262: no module\nFAIL\nFAIL\tadit/x\t10.8s\n" +
+		"=== RUN   TestGood\n    y_test.go:1: fine\n--- PASS: TestGood (0.24s)\n=== RUN   TestY\n    y_test.go:2: a\n    y_test.go:3: b\n    y_test.go:4: c\n    y_test.go:5: d\n--- FAIL: TestY (0.24s)\n" +
+		"  bridge| === RUN   TestZ\n  bridge|     z_test.go:217: unreachable\n  bridge| --- FAIL: TestZ (0.24s)\n" +
+		"WARNING: DATA RACE\nRead at 0x00c000\npanic: test timed out after 10m0s\nFAIL\tadit/z [build failed]\n"
+	want := []string{
+		"--- FAIL: TestX (0.04s)", "    --- FAIL: TestX/one (0.02s)", "        x_test.go:262: no module", "FAIL\tadit/x\t10.8s",
+		"    y_test.go:3: b", "    y_test.go:4: c", "    y_test.go:5: d", "--- FAIL: TestY (0.24s)",
+		"  bridge|     z_test.go:217: unreachable", "  bridge| --- FAIL: TestZ (0.24s)",
+		"WARNING: DATA RACE", "panic: test timed out after 10m0s", "FAIL\tadit/z [build failed]",
+	}
+	var f failures
+	for _, b := range []byte(text) {
+		f.Write([]byte{b})
+	}
+	if !slices.Equal(f.lines, want) {
+		t.Errorf("%q\nwant %q", f.lines, want)
+	}
+	for range 2 * maxFailureLines {
+		fmt.Fprintf(&f, "--- FAIL: %s\n", strings.Repeat("x", 10*maxFailureLine))
+	}
+	if n := len(f.lines); n != maxFailureLines || len(f.lines[0]) > maxFailureLine+3 {
+		t.Errorf("%d lines, the first of %d octets", n, len(f.lines[0]))
 	}
 }
 

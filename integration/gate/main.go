@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -47,22 +48,25 @@ type step struct {
 	run  func(ctx context.Context, out io.Writer) error
 }
 
-// errFailed: at least one step failed; which, was printed.
+// errFailed: at least one step failed.
 var errFailed = errors.New("gate: failed")
 
-// run runs every step, with a line before and after each.
+// run runs every step, with a line before and after each. Its error names the failed
+// steps and repeats what their tests said.
 func (g *gate) run(ctx context.Context, steps []step) error {
 	begin := time.Now()
-	var failed []string
+	var failed []string // of each failed step its name and what it said of it
 	for i, s := range steps {
 		fmt.Fprintf(g.out, "== %d/%d %s\n", i+1, len(steps), s.name)
 		start := time.Now()
-		err := s.run(ctx, g.out)
+		var told failures
+		err := s.run(ctx, io.MultiWriter(g.out, &told))
 		word := "ok"
 		if err != nil {
 			fmt.Fprintln(g.out, err)
 			word = "FAILED"
-			failed = append(failed, s.name)
+			failed = append(failed, "FAILED: "+s.name)
+			failed = append(failed, told.lines...)
 		}
 		fmt.Fprintf(g.out, "== %d/%d %s: %s in %.1f s, %s since the start\n", i+1, len(steps), s.name, word,
 			time.Since(start).Seconds(), time.Since(begin).Round(time.Second))
@@ -71,7 +75,7 @@ func (g *gate) run(ctx context.Context, steps []step) error {
 		}
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("%w: %q", errFailed, failed)
+		return fmt.Errorf("%w\n%s", errFailed, strings.Join(failed, "\n"))
 	}
 	return nil
 }

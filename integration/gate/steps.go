@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"adit/integration/lab"
 )
@@ -151,6 +152,7 @@ func shown(name string, args ...string) func(context.Context, io.Writer) error {
 	return func(ctx context.Context, out io.Writer) error {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Stdout, cmd.Stderr = out, out
+		cmd.WaitDelay = 10 * time.Second // for what a test left behind and holds its output
 		return commandError(cmd, cmd.Run())
 	}
 }
