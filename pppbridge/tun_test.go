@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -16,7 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"adit/integration/lab"
 	"adit/internal/kernel"
+	"adit/internal/need"
 	"adit/proto/ppp"
 )
 
@@ -121,14 +124,13 @@ func addIPv6(t *testing.T, l *kernel.Links, name, addr string) {
 
 func ping(t *testing.T, ns *namespace, to string, lns, client *session) {
 	t.Helper()
-	path, err := exec.LookPath("ping")
-	if err != nil {
-		t.Log("no ping here")
-		return
+	if err := lab.InstallPrograms(t.Context(), os.Stderr, "ping"); err != nil {
+		need.Lack(t, "needs ping: %v", err)
 	}
 	var out []byte
+	var err error
 	ns.do(func() {
-		out, err = exec.Command(path, "-c", "3", "-i", "0.05", "-W", "5", "-s", "1000", to).CombinedOutput()
+		out, err = exec.Command("ping", "-c", "3", "-i", "0.05", "-W", "5", "-s", "1000", to).CombinedOutput()
 	})
 	if err != nil || !strings.Contains(string(out), " 0% packet loss") {
 		t.Errorf("ping %s: %v\n%s\n%+v\n%+v", to, err, out, lns.Stats(), client.Stats())

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"adit/integration/lab"
 	"adit/internal/demo"
 	"adit/internal/need"
 )
@@ -23,7 +24,9 @@ import (
 func demonstration(t *testing.T, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer, tmp string) {
 	t.Helper()
 	lack := ""
-	if tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err != nil {
+	if err := lab.InstallPrograms(t.Context(), os.Stderr, "ping"); err != nil { // of what it advises
+		lack = "needs ping: " + err.Error()
+	} else if tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err != nil {
 		lack = "needs a TUN: " + err.Error()
 	} else {
 		tun.Close()

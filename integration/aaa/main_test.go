@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"adit/integration/lab"
 	"adit/integration/scenario"
 	"adit/internal/control"
 	"adit/internal/need"
@@ -35,12 +34,6 @@ func TestMain(m *testing.M) {
 // the adit binary: that of the environment, or one that is built once.
 func network(t *testing.T) *scenario.Net {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		// Where that cannot be, NewNativeNet says what is missing.
-		if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "ip", Package: "iproute2"}); err != nil {
-			t.Log(err)
-		}
-	}
 	n := scenario.NewNativeNet(t)
 	scenario.Binary(t)
 	return n

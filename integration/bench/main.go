@@ -116,8 +116,7 @@ func run() int {
 // prepare installs what is lacking and chooses the processors.
 func (o *options) prepare(ctx context.Context, t scenario.TB) *bench {
 	b := &bench{TB: t, sessions: o.sessions, setups: map[string]float64{}}
-	err := lab.InstallPrograms(ctx, os.Stderr, lab.Need{Program: "ip", Package: "iproute2"},
-		lab.Need{Program: "ping", Package: "iputils-ping"}, lab.Need{Program: "taskset", Package: "util-linux"})
+	err := lab.InstallPrograms(ctx, os.Stderr, "ip", "ping", "taskset")
 	if err == nil {
 		b.adit, err = filepath.Abs(o.adit)
 	}

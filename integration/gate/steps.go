@@ -49,8 +49,9 @@ func readyLab(ctx context.Context, out io.Writer) error {
 
 func tool(name string) string { return filepath.Join(local, "bin", name) }
 
-// installTools brings the pinned programs of the tools module, and a C compiler
-// for the race detector.
+// installTools brings the pinned programs of the tools module, a C compiler for the
+// race detector, and the programs of the tests: those install what they lack too, but
+// beside other tests, which then have less of the machine.
 func installTools(ctx context.Context, out io.Writer) error {
 	bin, err := filepath.Abs(filepath.Join(local, "bin"))
 	if err != nil {
@@ -59,7 +60,10 @@ func installTools(ctx context.Context, out io.Writer) error {
 	if err = os.MkdirAll(bin, 0o755); err != nil {
 		return err
 	}
-	if err = lab.InstallPrograms(ctx, out, lab.Need{Program: "gcc", Package: "build-essential"}); err != nil {
+	if err = lab.InstallPrograms(ctx, out, "gcc", "openssl", "radsniff", "taskset", "tshark"); err != nil {
+		return err
+	}
+	if err = lab.Install(ctx, out, false); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "-C", "integration/gate/tools", "install", "tool")

@@ -53,8 +53,7 @@ func servers(t *testing.T) (one, two *machine) {
 	t.Helper()
 	tree, err := lab.Unpack(t.Context(), os.Stderr, lab.Need{Program: "freeradius", Package: "freeradius"})
 	if err == nil { // radclient, and the dictionaries
-		err = lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "radclient", Package: "freeradius-utils"},
-			lab.Need{Program: "openssl", Package: "openssl"})
+		err = lab.InstallPrograms(t.Context(), os.Stderr, "radclient", "openssl")
 	}
 	if err != nil {
 		need.Lack(t, "needs FreeRADIUS: %v", err)
@@ -83,7 +82,7 @@ var aliceRow = regexp.MustCompile(`alice@example\.net .* (100\.64\.[0-9.]+) `)
 // TestISP runs the page of an ISP: the LNS, two FreeRADIUS servers with Debian's
 // configuration and the page's files, a DHCP server, and a LAC. pppd is not run.
 func TestISP(t *testing.T) {
-	needMachines(t)
+	scenario.NeedNative(t)
 	one, two := servers(t)
 	n := scenario.NewNativeNet(t)
 	units := map[string]string{"adit.unit": aditUnit}

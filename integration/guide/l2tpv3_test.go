@@ -20,7 +20,7 @@ const l2tpv3Page = "l2tpv3.md"
 // TestL2TPv3 runs the page of pseudowires between two adits in userspace. What needs the
 // kernel's L2TP at one end is not run here.
 func TestL2TPv3(t *testing.T) {
-	needMachines(t)
+	scenario.NeedNative(t)
 	n := scenario.NewNativeNet(t)
 	if _, err := n.A.Run("ip", "link", "add", "br9", "type", "bridge"); err != nil {
 		need.Lack(t, "needs bridges: modprobe bridge: %v", err)

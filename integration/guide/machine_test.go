@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"adit/integration/lab"
 	"adit/integration/scenario"
 )
 
@@ -19,19 +18,6 @@ func TestMain(m *testing.M) {
 	status := m.Run()
 	scenario.RemoveBinary()
 	os.Exit(status)
-}
-
-// needMachines sees to what machines are made with, or skips.
-func needMachines(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		// Where that cannot be, NeedNative says what is missing.
-		if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "ip", Package: "iproute2"},
-			lab.Need{Program: "ping", Package: "iputils-ping"}); err != nil {
-			t.Log(err)
-		}
-	}
-	scenario.NeedNative(t)
 }
 
 // machine is a network namespace with files of its own in /etc, /run, /var/lib and

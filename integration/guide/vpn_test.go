@@ -9,7 +9,7 @@ import (
 // TestVPNServer runs the page of a VPN server: the server and a client with the
 // built-in endpoint. IPsec, the firewall and pppd are not run.
 func TestVPNServer(t *testing.T) {
-	needMachines(t)
+	scenario.NeedNative(t)
 	n := scenario.NewNativeNet(t)
 	units := map[string]string{"adit.unit": aditUnit}
 	lns, client := newMachine(t, "lns", n.A, units), newMachine(t, "client", n.B, units)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -296,7 +298,7 @@ func TestNativeRun(t *testing.T) {
 	if os.Geteuid() != 0 || !canIsolate() {
 		need.Lack(t, "needs root and the right to make namespaces")
 	}
-	if pkgs := missing(guestNeeds); len(pkgs) > 0 {
+	if pkgs := missing(guestPrograms); len(pkgs) > 0 {
 		t.Skipf("needs the packages %v", pkgs)
 	}
 	if _, err := lookTool("xl2tpd"); err != nil {
@@ -330,5 +332,16 @@ func TestNativeRun(t *testing.T) {
 	_, err = Run(t.Context(), o, "/bin/sh", "-c", "setsid --fork sleep 600; sleep 600")
 	if !errors.Is(err, ErrTimeout) || time.Since(begin) > 20*time.Second {
 		t.Errorf("a command that hangs: %v after %s", err, time.Since(begin))
+	}
+}
+
+func TestPackagesAreKnown(t *testing.T) {
+	for _, program := range slices.Concat(guestPrograms, machinePrograms) {
+		if packageOf[program] == "" {
+			t.Errorf("no package for %s", program)
+		}
+	}
+	if err := InstallPrograms(t.Context(), io.Discard, "nobody-has-this"); err == nil {
+		t.Error("a program that no package brings was installed")
 	}
 }

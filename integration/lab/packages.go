@@ -17,25 +17,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Need is a program and the Debian package that brings it.
+// packageOf names the Debian package that brings a program which InstallPrograms can
+// install: none of them starts a daemon.
+var packageOf = map[string]string{
+	"depmod":             "kmod",
+	"gcc":                "build-essential",
+	"ip":                 "iproute2",
+	"modprobe":           "kmod",
+	"openssl":            "openssl",
+	"ping":               "iputils-ping",
+	"pppd":               "ppp",
+	"qemu-system-x86_64": "qemu-system-x86",
+	"radclient":          "freeradius-utils",
+	"radsniff":           "freeradius-utils",
+	"taskset":            "util-linux",
+	"tc":                 "iproute2",
+	"tcpdump":            "tcpdump",
+	"tshark":             "tshark",
+}
+
+var (
+	// guestPrograms are used by the scenarios, in the machine or natively.
+	guestPrograms = []string{"ip", "tc", "ping", "pppd", "tcpdump", "modprobe", "radclient"}
+	// machinePrograms are used to build and boot the virtual machine.
+	machinePrograms = []string{"qemu-system-x86_64", "depmod"}
+)
+
+// Need is a program and the Debian package that it is taken out of.
 type Need struct{ Program, Package string }
-
-// guestNeeds are used by the scenarios, in the machine or natively.
-var guestNeeds = []Need{
-	{"ip", "iproute2"},
-	{"tc", "iproute2"},
-	{"ping", "iputils-ping"},
-	{"pppd", "ppp"},
-	{"tcpdump", "tcpdump"},
-	{"modprobe", "kmod"},
-	{"radclient", "freeradius-utils"}, // starts nothing
-}
-
-// machineNeeds are used to build and boot the virtual machine.
-var machineNeeds = []Need{
-	{"qemu-system-x86_64", "qemu-system-x86"},
-	{"depmod", "kmod"},
-}
 
 // unpackedNeeds are taken out of their package without installing it, because
 // installing would start a daemon on the user's machine.
@@ -57,11 +66,12 @@ func lookTool(name string) (string, error) {
 	return "", fmt.Errorf("lab: %s: %w", name, exec.ErrNotFound)
 }
 
-func missing(needs []Need) []string {
+// missing are the packages of those programs that this machine lacks.
+func missing(programs []string) []string {
 	var pkgs []string
-	for _, n := range needs {
-		if _, err := lookTool(n.Program); err != nil && !slices.Contains(pkgs, n.Package) {
-			pkgs = append(pkgs, n.Package)
+	for _, program := range programs {
+		if _, err := lookTool(program); err != nil && !slices.Contains(pkgs, packageOf[program]) {
+			pkgs = append(pkgs, packageOf[program])
 		}
 	}
 	return pkgs
@@ -70,18 +80,23 @@ func missing(needs []Need) []string {
 // Install brings the programs that the lab needs, those of the virtual machine
 // only if machine is set. See InstallPrograms.
 func Install(ctx context.Context, log io.Writer, machine bool) error {
-	needs := guestNeeds
+	programs := guestPrograms
 	if machine {
-		needs = append(slices.Clone(needs), machineNeeds...)
+		programs = slices.Concat(programs, machinePrograms)
 	}
-	return InstallPrograms(ctx, log, needs...)
+	return InstallPrograms(ctx, log, programs...)
 }
 
 // InstallPrograms installs with apt-get the packages of those programs that are
 // missing. Where that cannot be done (not root, not Debian) the error says in
 // one sentence what to install.
-func InstallPrograms(ctx context.Context, log io.Writer, needs ...Need) error {
-	pkgs := missing(needs)
+func InstallPrograms(ctx context.Context, log io.Writer, programs ...string) error {
+	for _, program := range programs {
+		if packageOf[program] == "" {
+			return fmt.Errorf("lab: no package is known to bring %s", program)
+		}
+	}
+	pkgs := missing(programs)
 	if len(pkgs) == 0 {
 		return nil
 	}
@@ -95,7 +110,7 @@ func InstallPrograms(ctx context.Context, log io.Writer, needs ...Need) error {
 		return err
 	}
 	defer unlock()
-	if pkgs = missing(needs); len(pkgs) == 0 {
+	if pkgs = missing(programs); len(pkgs) == 0 {
 		return nil // another run did it while this one waited
 	}
 	fmt.Fprintf(log, "lab: apt-get install %s\n", strings.Join(pkgs, " "))
@@ -103,7 +118,7 @@ func InstallPrograms(ctx context.Context, log io.Writer, needs ...Need) error {
 	if err := aptGet(ctx, log, "", args...); err != nil {
 		return err
 	}
-	if pkgs = missing(needs); len(pkgs) > 0 {
+	if pkgs = missing(programs); len(pkgs) > 0 {
 		return fmt.Errorf("lab: apt-get succeeded, yet the programs of %s are not found", strings.Join(pkgs, " "))
 	}
 	return nil

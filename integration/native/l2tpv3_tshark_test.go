@@ -13,8 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"adit/integration/lab"
-	"adit/internal/need"
+	"adit/integration/scenario"
 	"adit/proto/l2tp"
 )
 
@@ -206,9 +205,7 @@ func endRows() []dissected {
 // digest, as tshark reads them: each field has the value that was encoded, and the
 // digests are right by tshark's own computation.
 func TestL2TPv3Dissected(t *testing.T) {
-	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "tshark", Package: "tshark"}); err != nil {
-		need.Lack(t, "needs tshark: %v", err)
-	}
+	scenario.Installed(t, "tshark")
 	for _, digest := range []l2tp.DigestType{l2tp.DigestMD5, l2tp.DigestSHA1} {
 		for _, ip := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, over IP %v", digest, ip), func(t *testing.T) {
@@ -225,9 +222,7 @@ func TestL2TPv3Dissected(t *testing.T) {
 // A digest of another secret is what tshark complains about, so its silence means
 // something.
 func TestTsharkKnowsDigests(t *testing.T) {
-	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "tshark", Package: "tshark"}); err != nil {
-		need.Lack(t, "needs tshark: %v", err)
-	}
+	scenario.Installed(t, "tshark")
 	rows := controlRows([]byte{1}, []byte{2})[:3]
 	for i := range rows {
 		rows[i].want = nil

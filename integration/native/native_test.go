@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"adit/integration/lab"
 	"adit/integration/scenario"
 	"adit/internal/control"
 )
@@ -31,13 +30,6 @@ func TestMain(m *testing.M) {
 // environment, or one that is built once.
 func network(t *testing.T) *scenario.Net {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		// Where that cannot be, NewNativeNet says what is missing.
-		if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "ip", Package: "iproute2"},
-			lab.Need{Program: "ping", Package: "iputils-ping"}); err != nil {
-			t.Log(err)
-		}
-	}
 	n := scenario.NewNativeNet(t)
 	scenario.Binary(t)
 	return n

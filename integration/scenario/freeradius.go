@@ -18,7 +18,7 @@ import (
 // UnpackFreeRADIUS takes FreeRADIUS out of its Debian package into a tree, and
 // installs its dictionaries and radclient, which start nothing.
 func UnpackFreeRADIUS(ctx context.Context, log io.Writer) (tree string, err error) {
-	if err = lab.InstallPrograms(ctx, log, lab.Need{Program: "radclient", Package: "freeradius-utils"}); err != nil {
+	if err = lab.InstallPrograms(ctx, log, "radclient"); err != nil {
 		return "", err
 	}
 	return lab.Unpack(ctx, log, lab.Need{Program: "freeradius", Package: "freeradius"})

@@ -1,14 +1,17 @@
 package scenario
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"syscall"
+
+	"adit/integration/lab"
 )
 
 // NeedNative skips a test on a machine where nobody may make network namespaces
-// and TUN interfaces, or without the programs ip and ping. Where CI is true it
-// fails instead: there they have to run.
+// and TUN interfaces, or where the programs ip and ping are missing and cannot be
+// installed. Where CI is true it fails instead: there they have to run.
 func NeedNative(t TB) {
 	t.Helper()
 	why := nativeLack()
@@ -26,10 +29,8 @@ func nativeLack() string {
 	if os.Geteuid() != 0 {
 		return "needs root, for network namespaces"
 	}
-	for _, program := range []string{"ip", "ping"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return "needs the program " + program + " (apt-get install iproute2 iputils-ping)"
-		}
+	if err := lab.InstallPrograms(context.Background(), os.Stderr, "ip", "ping"); err != nil {
+		return "needs programs: " + err.Error()
 	}
 	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
 	if err != nil {

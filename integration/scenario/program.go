@@ -3,11 +3,20 @@ package scenario
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"adit/integration/lab"
 	"adit/internal/need"
 )
+
+// Installed sees to programs that tests use, or the test is skipped: see need.Lack.
+func Installed(t testing.TB, programs ...string) {
+	t.Helper()
+	if err := lab.InstallPrograms(t.Context(), os.Stderr, programs...); err != nil {
+		need.Lack(t, "needs %s: %v", strings.Join(programs, ", "), err)
+	}
+}
 
 // Unpacked is the path of a program out of its Debian package, which is unpacked
 // and not installed; path is the program's inside the package, as

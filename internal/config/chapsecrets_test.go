@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"adit/integration/lab"
 	"adit/internal/need"
 )
 
@@ -59,16 +60,15 @@ func TestSecretsWords(t *testing.T) {
 
 // A pppd that does not know an option says what word it took it for.
 func TestSecretsWordsAsPPPD(t *testing.T) {
-	pppd, err := exec.LookPath("pppd")
-	if err != nil {
-		need.Lack(t, "there is no pppd: %v", err)
+	if err := lab.InstallPrograms(t.Context(), os.Stderr, "pppd"); err != nil {
+		need.Lack(t, "needs pppd: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "options")
 	for text, want := range firstWords {
 		if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Command(pppd, "notty", "file", path).CombinedOutput()
+		out, err := exec.Command("pppd", "notty", "file", path).CombinedOutput()
 		if err == nil {
 			t.Fatalf("pppd takes the options %q", text)
 		}

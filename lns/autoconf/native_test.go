@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"adit/integration/lab"
 	"adit/integration/scenario"
 	"adit/internal/need"
 	"adit/proto/ip"
@@ -397,9 +396,7 @@ func (r *rig) dissect(t *testing.T) {
 // checkDissected writes a capture of packets and reads it with tshark.
 func checkDissected(t *testing.T, packets [][]byte) {
 	t.Helper()
-	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "tshark", Package: "tshark"}); err != nil {
-		need.Lack(t, "needs tshark: %v", err)
-	}
+	scenario.Installed(t, "tshark")
 	b := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
 	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 101, 0, 0, 0) // LINKTYPE_RAW
 	for i, p := range packets {

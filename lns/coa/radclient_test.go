@@ -4,17 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"adit/integration/scenario"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"adit/integration/lab"
-	"adit/internal/need"
 )
 
 // These tests ask by FreeRADIUS's radclient, with the names of its dictionaries.
@@ -23,9 +21,7 @@ import (
 // with an ACK.
 func radclient(t *testing.T, s *Server, command, secret string, attributes ...string) (string, bool) {
 	t.Helper()
-	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "radclient", Package: "freeradius-utils"}); err != nil {
-		need.Lack(t, "needs radclient: %v", err)
-	}
+	scenario.Installed(t, "radclient")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	wait := "5"

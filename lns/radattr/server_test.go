@@ -119,7 +119,7 @@ func freeRADIUS(t *testing.T) netip.AddrPort {
 	t.Helper()
 	tree, err := lab.Unpack(t.Context(), os.Stderr, lab.Need{Program: "freeradius", Package: "freeradius"})
 	if err == nil { // the dictionaries are in another package
-		err = lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "radclient", Package: "freeradius-utils"})
+		err = lab.InstallPrograms(t.Context(), os.Stderr, "radclient")
 	}
 	if err != nil {
 		need.Lack(t, "needs FreeRADIUS: %v", err)

@@ -13,8 +13,7 @@ import (
 
 	"layeh.com/radius"
 
-	"adit/integration/lab"
-	"adit/internal/need"
+	"adit/integration/scenario"
 	"adit/lns/subscriber"
 	"adit/proto/ppp"
 )
@@ -51,9 +50,7 @@ func capture(t *testing.T, packet []byte, port uint16) string {
 // sniff returns what radsniff reads, one attribute a line.
 func sniff(t *testing.T, packet []byte, port uint16) string {
 	t.Helper()
-	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "radsniff", Package: "freeradius-utils"}); err != nil {
-		need.Lack(t, "needs radsniff: %v", err)
-	}
+	scenario.Installed(t, "radsniff")
 	file := capture(t, packet, port)
 	cmd := exec.CommandContext(t.Context(), "radsniff", "-q", "-q", "-x", "-x", "-s", "secret", "-I", file)
 	cmd.Env = append(os.Environ(), "TZ=UTC")
@@ -85,9 +82,7 @@ func wantLines(t *testing.T, text string, want ...string) {
 // wellFormed fails if tshark finds something wrong with a packet.
 func wellFormed(t *testing.T, packet []byte, port uint16) {
 	t.Helper()
-	if err := lab.InstallPrograms(t.Context(), os.Stderr, lab.Need{Program: "tshark", Package: "tshark"}); err != nil {
-		need.Lack(t, "needs tshark: %v", err)
-	}
+	scenario.Installed(t, "tshark")
 	out, err := exec.CommandContext(t.Context(), "tshark", "-n", "-V", "-r", capture(t, packet, port)).Output()
 	if err != nil {
 		t.Fatalf("tshark: %v", err)

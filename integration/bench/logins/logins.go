@@ -47,8 +47,7 @@ type Options struct {
 
 // Install gets what Options.Tree is.
 func Install(ctx context.Context, log io.Writer) (tree string, err error) {
-	if err = lab.InstallPrograms(ctx, log, lab.Need{Program: "ip", Package: "iproute2"},
-		lab.Need{Program: "ping", Package: "iputils-ping"}); err != nil {
+	if err = lab.InstallPrograms(ctx, log, "ip", "ping"); err != nil {
 		return "", err
 	}
 	return scenario.UnpackFreeRADIUS(ctx, log)
