@@ -119,7 +119,8 @@ func TestDemoJSON(t *testing.T) {
 	if !got.OK || got.Error != "" || got.Ping == nil || got.Ping.Received != got.Ping.Sent || got.Ping.Sent == 0 {
 		t.Errorf("%+v, ping %+v", got, got.Ping)
 	}
-	if got.Up == nil || got.Down == nil || got.Up.Bytes < 1<<20 || got.Down.Bytes < 1<<20 {
+	// A busy machine may send no more than one piece in that time, of some 192 KiB.
+	if got.Up == nil || got.Down == nil || got.Up.Bytes < 1<<17 || got.Down.Bytes < 1<<17 {
 		t.Errorf("transfers %v and %v", got.Up, got.Down)
 	}
 	if len(got.LNS) != 1 || len(got.LAC) != 1 || got.LNS[0].RemoteAddress != got.LAC[0].LocalAddress {

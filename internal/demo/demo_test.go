@@ -101,7 +101,8 @@ func TestTransfer(t *testing.T) {
 	lns, lac := rooms(t)
 	for _, fromServer := range []bool{false, true} {
 		got, err := transfer(t.Context(), lns, lac, lnsOuter.Addr(), fromServer, 100*time.Millisecond)
-		if err != nil || got.Bytes < 1<<20 || got.Elapsed < 90*time.Millisecond || got.Elapsed > 3*time.Second {
+		// The pattern is sent whole, however slow the machine is.
+		if err != nil || got.Bytes < int64(len(pattern)) || got.Elapsed < 90*time.Millisecond {
 			t.Errorf("from the server %t: %s, %v", fromServer, got, err)
 		}
 	}
