@@ -41,8 +41,8 @@ func TestFamilies(t *testing.T) {
 				lnsProfile("subscribers", families)+peer("lac", "", "subscribers"))
 			lac := scenario.Adit(t, n.A, "listen = []\n"+profile("client", append(routes, families)...)+
 				tunnel(n, "lns", "client")+call("c", "alice", "her password"))
-			n.A.MustRun(t, "ip", "addr", "add", behindClient.String()+"/128", "dev", "lo")
-			n.B.MustRun(t, "ip", "addr", "add", behindLNS.String()+"/128", "dev", "lo")
+			n.A.MustRun(t, "ip", "addr", "add", behindClient.String()+"/128", "dev", "lo", "nodad")
+			n.B.MustRun(t, "ip", "addr", "add", behindLNS.String()+"/128", "dev", "lo", "nodad")
 
 			var mine control.Session
 			scenario.WaitFor(t, upLimit, "the session to be up", func() bool {

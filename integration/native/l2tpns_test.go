@@ -128,7 +128,8 @@ func ipv6ThroughL2TPNS(t *testing.T, n *scenario.Net, lac *scenario.AditDaemon) 
 	}) {
 		return fmt.Errorf("IPv6CP does not come up")
 	}
-	n.A.MustRun(t, "ip", "addr", "add", inTheirs.String()+"/128", "dev", "lo")
+	// With nodad: otherwise it is there, but for a moment not to bind to.
+	n.A.MustRun(t, "ip", "addr", "add", inTheirs.String()+"/128", "dev", "lo", "nodad")
 	server := netip.MustParseAddr("2001:db8:5::1") // which l2tpns gives to its TUN
 	return echo(n.A, inTheirs, echoServer(t, n.B, server), 1000)
 }

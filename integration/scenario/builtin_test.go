@@ -40,7 +40,7 @@ func TestBuiltinLNS(t *testing.T) {
 			n.B.Capture(t, "wire", "eth0", "udp")
 			network := clientNetwork(t, n)
 			const far = "fd98::1" // behind the LNS
-			n.B.MustRun(t, "ip", "addr", "add", far+"/128", "dev", "lo")
+			n.B.MustRun(t, "ip", "addr", "add", far+"/128", "dev", "lo", "nodad")
 			Forward(t, n.B)
 			looseSources(t, n.B)
 			lns := Adit(t, n.B, builtinLNS(p, n.AddrB(), network))
@@ -67,7 +67,7 @@ func TestBuiltinLNS(t *testing.T) {
 				}
 			}
 			routed := routedClient(t, n, lns)
-			n.A.MustRun(t, "ip", "addr", "add", "fd97::2/128", "dev", routed)
+			n.A.MustRun(t, "ip", "addr", "add", "fd97::2/128", "dev", routed, "nodad")
 			n.A.MustRun(t, "ip", "-6", "route", "add", far+"/128", "dev", routed)
 			reach(t, n.A, far, 1300, "-I", "fd97::2")
 			checkForgeries(t, n, lns, p, clients, routed)

@@ -114,7 +114,7 @@ func checkForgeries(t *testing.T, n *Net, lns *AditDaemon, p plane, clients []In
 	n.A.MustRun(t, "ip", "route", "add", far4+"/32", "dev", c.Name)
 	checkSources(t, n, c, netip.MustParseAddr(far4), own, another, netip.MustParseAddr(nobody))
 
-	n.A.MustRun(t, "ip", "addr", "add", nobody6+"/128", "dev", routed)
+	n.A.MustRun(t, "ip", "addr", "add", nobody6+"/128", "dev", routed, "nodad")
 	checkSources(t, n, Interface{Name: routed}, netip.MustParseAddr("fd98::1"), netip.MustParseAddr("fd97::2"), netip.MustParseAddr(nobody6))
 
 	if p.kernel() {
