@@ -100,7 +100,9 @@ func (e *encoder) callUint32(t AVPType, v uint32) {
 func (e *encoder) request3(r request3) {
 	e.uint16(AVPPseudowireType, uint16(r.pseudowire))
 	e.put3(AVPRemoteEndID, r.remoteEndID)
-	e.optUint16(AVPApplicationID, r.application)
+	if r.application != nil {
+		e.uint16(AVPApplicationID, *r.application)
+	}
 	if r.tie != nil {
 		e.uint64(AVPTieBreaker, *r.tie)
 	}

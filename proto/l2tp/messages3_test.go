@@ -100,7 +100,7 @@ var samples3 = []sample{
 		000a 0de9 0001 61626364`,
 		&ICRQ{
 			AssignedSessionID: 0xffffffff, RemoteSessionID: 1, CallSerialNumber: 0xfffffffe, PseudowireType: PseudowirePPP,
-			RemoteEndID: []byte{}, ApplicationID: 0x0102, SessionTie: ptr[uint64](0x0102030405060708),
+			RemoteEndID: []byte{}, ApplicationID: ptr[uint16](0x0102), SessionTie: ptr[uint64](0x0102030405060708),
 			Cookie: []byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}, Sublayer: SublayerDefault, Sequencing: SequencingAll,
 			TxConnectSpeed: 10_000_000_000, RxConnectSpeed: 0xffffffffffffffff,
 			BearerType: BearerDigital, PhysicalChannelID: ptr[uint32](7), CallingNumber: "123", CalledNumber: "45", SubAddress: "89",
@@ -179,7 +179,7 @@ var samples3 = []sample{
 		000a 0000 000f 00000002
 		8008 0000 0044 0007
 		8007 0000 0042 61
-		0008 0000 0043 0001
+		0008 0000 0043 0000
 		800e 0000 0005 0000000000000000
 		8008 0000 0047 0001
 		800a 0000 0041 01020304
@@ -195,7 +195,7 @@ var samples3 = []sample{
 		0007 0000 0017 36`,
 		&OCRQ{
 			AssignedSessionID: 9, RemoteSessionID: 8, CallSerialNumber: 2, PseudowireType: PseudowirePPP, RemoteEndID: []byte("a"),
-			ApplicationID: 1, SessionTie: ptr[uint64](0), CircuitStatus: CircuitActive, Cookie: []byte{1, 2, 3, 4},
+			ApplicationID: ptr[uint16](0), SessionTie: ptr[uint64](0), CircuitStatus: CircuitActive, Cookie: []byte{1, 2, 3, 4},
 			Sublayer: SublayerDefault, Sequencing: SequencingNonIP, TxConnectSpeed: 3, RxConnectSpeed: 4,
 			MinimumBPS: 1, MaximumBPS: 2, BearerType: BearerDigital | BearerAnalog, FramingType: FramingSync, CalledNumber: "5", SubAddress: "6",
 		}},

@@ -17,7 +17,7 @@ type OCRQ struct {
 	RemoteSessionID uint32 // the receiver's; 0, as it has assigned none yet
 	PseudowireType  PseudowireType
 	RemoteEndID     []byte  // which circuit is meant
-	ApplicationID   uint16  // 0: absent
+	ApplicationID   *uint16 // nil: absent
 	SessionTie      *uint64 // Session Tie Breaker; nil: absent
 	Cookie          []byte  // what the sender wants in data messages to it: 4 or 8 octets; nil: none
 	Sublayer        SublayerType

@@ -28,7 +28,7 @@ func (v *values) session3() session3 {
 type request3 struct {
 	pseudowire  PseudowireType
 	remoteEndID []byte
-	application uint16
+	application *uint16
 	tie         *uint64
 }
 
@@ -36,7 +36,7 @@ func (v *values) request3() request3 {
 	return request3{
 		pseudowire:  PseudowireType(v.uint16(AVPPseudowireType)),
 		remoteEndID: v.octets(AVPRemoteEndID),
-		application: v.uint16(AVPApplicationID),
+		application: v.uint16Ptr(AVPApplicationID),
 		tie:         v.uint64Ptr(AVPTieBreaker),
 	}
 }

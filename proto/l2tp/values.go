@@ -53,6 +53,14 @@ func (v *values) octets(t AVPType) []byte {
 	return append([]byte{}, v.raw[t]...)
 }
 
+func (v *values) uint16Ptr(t AVPType) *uint16 {
+	if !v.has(t) {
+		return nil
+	}
+	n := v.uint16(t)
+	return &n
+}
+
 func (v *values) uint32Ptr(t AVPType) *uint32 {
 	if !v.has(t) {
 		return nil

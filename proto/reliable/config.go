@@ -86,17 +86,27 @@ func (cfg Config) withDefaults() Config {
 	if cfg.Version == 0 {
 		cfg.Version = l2tp.Version
 	}
-	if cfg.MaxRetransmits <= 0 {
-		cfg.MaxRetransmits = DefaultMaxRetransmits
-		if cfg.Version == l2tp.Version3 {
-			cfg.MaxRetransmits = DefaultMaxRetransmits3
-		}
-	}
 	cfg.AckDelay = max(cfg.AckDelay, 0)
 	if cfg.MaxQueue <= 0 {
 		cfg.MaxQueue = DefaultMaxQueue
 	}
 	return cfg
+}
+
+// maxRetransmits is what MaxRetransmits says, or the default of the version that is
+// spoken now, since that of an SCCRQ which offers both is not known before the answer.
+//
+// RFC 3931 section 4.2: "If no peer response is detected after several retransmissions (a
+// recommended default is 10, but MUST be configurable), the control connection and all
+// associated sessions MUST be cleared." RFC 2661 section 5.8 recommends 5.
+func (cfg *Config) maxRetransmits() int {
+	switch {
+	case cfg.MaxRetransmits > 0:
+		return cfg.MaxRetransmits
+	case cfg.Version == l2tp.Version3:
+		return DefaultMaxRetransmits3
+	}
+	return DefaultMaxRetransmits
 }
 
 // interval is the time from a message's transmission to its next: retransmits
@@ -118,7 +128,8 @@ func (cfg *Config) interval(retransmits int) time.Duration {
 }
 
 // RetransmissionCycle is the time from the first transmission of a message to
-// giving the peer up: 31 s with the defaults (1 + 2 + 4 + 8 + 8 + 8).
+// giving the peer up: with the defaults 31 s (1 + 2 + 4 + 8 + 8 + 8), and 71 s in version
+// 3, whose RFC 3931 section 3.3.2 wants "at least 31 seconds".
 //
 // RFC 2661 section 5.7: "The receiver of a StopCCN MUST [...] maintain enough
 // control connection state to properly accept StopCCN retransmissions over at
@@ -127,7 +138,7 @@ func (cfg *Config) interval(retransmits int) time.Duration {
 func (cfg Config) RetransmissionCycle() time.Duration {
 	cfg = cfg.withDefaults()
 	var sum time.Duration
-	for i := range cfg.MaxRetransmits + 1 {
+	for i := range cfg.maxRetransmits() + 1 {
 		sum += cfg.interval(i)
 	}
 	return sum

@@ -69,7 +69,7 @@ func (c *Channel) retransmit(send func(packet []byte)) bool {
 			continue
 		}
 		if i == 0 {
-			if c.unanswered >= c.cfg.MaxRetransmits {
+			if c.unanswered >= c.cfg.maxRetransmits() {
 				c.giveUp()
 				return false
 			}

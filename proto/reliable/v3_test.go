@@ -165,6 +165,35 @@ func TestRetransmissionsOfVersion3(t *testing.T) {
 	}
 }
 
+// An SCCRQ that offers both versions is of version 2; once the answer has told the
+// version, that one's default counts, and what was configured counts in either.
+func TestRetransmissionsOfTheAnswer(t *testing.T) {
+	for _, test := range []struct {
+		version uint8
+		max     int
+		cycle   time.Duration
+	}{
+		{l2tp.Version, 0, 31 * time.Second},
+		{l2tp.Version3, 0, 71 * time.Second},
+		{l2tp.Version, 7, 47 * time.Second},
+		{l2tp.Version3, 7, 47 * time.Second},
+	} {
+		c := New(Config{Version: l2tp.Version3, MaxRetransmits: test.max})
+		c.SetVersion(l2tp.Version, nil, nil)
+		if got, want := c.RetransmissionCycle(), (Config{MaxRetransmits: test.max}).RetransmissionCycle(); got != want {
+			t.Errorf("before the answer: %v, want %v", got, want)
+		}
+		c.SetVersion(test.version, nil, nil)
+		mustSend(t, c, t0, "m")
+		for !c.Deadline().IsZero() {
+			on(c, c.Deadline())
+		}
+		if over := c.now.Sub(t0); over != test.cycle || c.RetransmissionCycle() != test.cycle || c.Err() != ErrUnreachable {
+			t.Errorf("%+v: over after %v, cycle %v, %v", test, over, c.RetransmissionCycle(), c.Err())
+		}
+	}
+}
+
 // Nothing is allocated for acknowledgements.
 func TestAcknowledgementAllocatesNothing(t *testing.T) {
 	c := New(Config{Version: l2tp.Version3, Ack: []byte(explicitAck)})

@@ -16,6 +16,10 @@ func cloneCall(c Call) Call {
 	}
 	c.PrivateGroupID = bytes.Clone(c.PrivateGroupID)
 	c.RemoteEndID = bytes.Clone(c.RemoteEndID)
+	if c.ApplicationID != nil {
+		id := *c.ApplicationID
+		c.ApplicationID = &id
+	}
 	c.Local.Cookie = bytes.Clone(c.Local.Cookie)
 	c.Peer.Cookie = bytes.Clone(c.Peer.Cookie)
 	c.Access = l2tp.CloneAccess(c.Access)

@@ -143,7 +143,7 @@ type Call struct {
 	// What only version 3 has.
 	Pseudowire    l2tp.PseudowireType // of the session; 0 in a call to be placed: PPP
 	RemoteEndID   []byte              // which circuit is meant
-	ApplicationID uint16              // RFC 3931 extensions; 0: not sent
+	ApplicationID *uint16             // which of several that have this Remote End ID; nil: not said
 	// Local is what we want in the data messages that we receive, Peer what the peer
 	// wants in those that it receives.
 	Local, Peer Wire

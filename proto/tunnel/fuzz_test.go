@@ -118,6 +118,9 @@ func (f *fuzzer) version3(m l2tp.Message) {
 		if tie := uint64(f.byte()); tie != 0 {
 			m.SessionTie = &tie
 		}
+		if id := f.byte(); id&1 != 0 {
+			m.ApplicationID = new(uint16(id & 2))
+		}
 	case *l2tp.ICRP:
 		m.Sublayer, m.Sequencing, m.Cookie = l2tp.SublayerType(f.byte()&3), l2tp.SequencingLevel(f.byte()&3), f.bytes(4*int(f.byte()&1))
 		if len(m.Cookie) != 4 {

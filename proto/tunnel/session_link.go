@@ -21,7 +21,7 @@ func (t *Tunnel) recvSLI(sessionID uint32, m *l2tp.SLI) {
 // recvWEN: RFC 2661 section 6.13: "The WAN-Error-Notify message is an L2TP
 // control message sent by the LAC to the LNS to indicate WAN error conditions".
 func (t *Tunnel) recvWEN(sessionID uint32, m *l2tp.WEN) {
-	if s := t.linkSession(t.find3(sessionID, m.AssignedSessionID), true); s != nil {
+	if s := t.linkSession(t.find(sessionID, m.AssignedSessionID), true); s != nil {
 		t.emit(WANErrors{Ref: s.ref, Session: s.id, Errors: m.CallErrors})
 	}
 }

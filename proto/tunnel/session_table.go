@@ -142,7 +142,7 @@ func (t *Tunnel) unknownSession(now time.Time, sessionID uint32, m l2tp.Message)
 // appropriate tunnel even if CDN is sent before an Assigned Session ID is
 // received", that is with Session ID 0.
 func (t *Tunnel) recvCDN(now time.Time, sessionID uint32, m *l2tp.CDN) {
-	s := t.findForCDN(sessionID, m.AssignedSessionID)
+	s := t.find(sessionID, m.AssignedSessionID)
 	if s == nil {
 		t.drop(ErrUnknownSession)
 		return
@@ -155,14 +155,18 @@ func (t *Tunnel) recvCDN(now time.Time, sessionID uint32, m *l2tp.CDN) {
 	})
 }
 
-func (t *Tunnel) findForCDN(sessionID, assigned uint32) *session {
+// find finds the session of a CDN, WEN or SLI: by our ID, or by the peer's where the
+// message does not tell ours. In version 2 only a CDN has the peer's.
+//
+// RFC 3931 section 5.4.4: "The peer must then use the Local Session ID AVP to perform a
+// reverse lookup to find its session context. Session-level control messages defined in
+// this document that might be subject to a reverse lookup by a receiving peer include the
+// CDN, WEN, and SLI."
+func (t *Tunnel) find(sessionID, peerID uint32) *session {
 	if sessionID != 0 {
 		return t.lookup(sessionID)
 	}
-	if assigned == 0 {
-		return nil
-	}
-	return t.byPeer[assigned]
+	return t.byPeer[peerID] // no session is there by 0
 }
 
 // badSessionMessage handles a message about a call that could not be read and
@@ -172,18 +176,20 @@ func (t *Tunnel) badSessionMessage(now time.Time, sessionID uint32, bad *l2tp.Er
 	switch bad.Message {
 	case l2tp.TypeCDN:
 		t.drop(bad)
-		if s = t.findForCDN(sessionID, bad.AssignedSessionID); s != nil {
+		if s = t.find(sessionID, bad.AssignedSessionID); s != nil {
 			t.endCall(now, s, Cause{Result: bad.Result, Remote: true, Err: bad})
 		}
 		return
 	case l2tp.TypeICRQ, l2tp.TypeOCRQ:
-		if s == nil && bad.AssignedSessionID != 0 {
+		if s == nil {
 			s = t.byPeer[bad.AssignedSessionID]
 		}
 		if s == nil {
 			t.refuse(now, bad.AssignedSessionID, bad.Result, bad)
 			return
 		}
+	case l2tp.TypeWEN, l2tp.TypeSLI:
+		s = t.find(sessionID, bad.AssignedSessionID)
 	default:
 		// Only of a session that is there can another message be.
 	}

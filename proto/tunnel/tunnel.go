@@ -48,8 +48,9 @@ type Tunnel struct {
 	sessions map[uint32]*session
 	// byPeer finds a session by the Assigned Session ID of the peer.
 	byPeer map[uint32]*session
-	// byEnd finds a session of version 3 in CallWaitReply by its Remote End ID.
-	byEnd map[string]*session
+	// byEnd finds the sessions of version 3 in CallWaitReply by their Remote End ID,
+	// which several have only if their Application IDs differ; the latest is the last.
+	byEnd map[string][]*session
 	// unsent are the calls in CallWaitTunnel, in the order they were placed.
 	unsent sessionList
 	// pending are the calls that wait with a deadline, the earliest first: each
@@ -175,7 +176,7 @@ func newTunnel(now time.Time, cfg Config) *Tunnel {
 	}
 	if t.version == l2tp.Version3 {
 		t.auth = newAuthentication(&cfg)
-		t.byEnd = make(map[string]*session)
+		t.byEnd = make(map[string][]*session)
 		t.setVersion(t.version)
 	}
 	if cfg.SetupTimeout > 0 {

@@ -61,16 +61,6 @@ func (t *Tunnel) address(m l2tp.Message, local, remote uint32) {
 	}
 }
 
-// find3 is lookup with the reverse lookup of version 3, for the messages that "might be
-// subject to a reverse lookup by a receiving peer": by the peer's Local Session ID if
-// it does not know ours.
-func (t *Tunnel) find3(sessionID, peerID uint32) *session {
-	if sessionID == 0 && t.version == l2tp.Version3 && peerID != 0 {
-		return t.byPeer[peerID]
-	}
-	return t.lookup(sessionID)
-}
-
 // prepare3 completes a call of ours, and says why it cannot be. The type of its
 // pseudowire is checked when the peer's are known.
 func (t *Tunnel) prepare3(call *Call) (l2tp.ResultCode, error) {

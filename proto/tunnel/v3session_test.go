@@ -30,11 +30,11 @@ func TestPseudowireSession(t *testing.T) {
 		ours := Wire{CookieLength: 8, Sublayer: l2tp.SublayerDefault, Sequencing: l2tp.SequencingAll}
 		theirs := Wire{CookieLength: 4, Sublayer: l2tp.SublayerATM}
 		link.step(link.a, PlaceCall{Ref: "a", Call: ethernet(Call{
-			Direction: direction, Local: ours, ApplicationID: 9, CallSerial: 77, TxConnectSpeed: 1e9, RxConnectSpeed: 1e8})})
+			Direction: direction, Local: ours, ApplicationID: new(uint16(9)), CallSerial: 77, TxConnectSpeed: 1e9, RxConnectSpeed: 1e8})})
 		link.settle()
 		asked := link.find(CallRequested{}).(CallRequested)
 		c := asked.Call
-		if c.Pseudowire != l2tp.PseudowireEthernet || string(c.RemoteEndID) != "circuit 7" || c.ApplicationID != 9 || c.CallSerial != 77 ||
+		if c.Pseudowire != l2tp.PseudowireEthernet || string(c.RemoteEndID) != "circuit 7" || c.ApplicationID == nil || *c.ApplicationID != 9 || c.CallSerial != 77 ||
 			c.TxConnectSpeed != 1e9 || c.RxConnectSpeed != 1e8 || c.PeerStatus != 3 || c.Direction != direction ||
 			len(c.Peer.Cookie) != 8 || c.Peer.CookieLength != 8 || c.Peer.Sublayer != l2tp.SublayerDefault || c.Peer.Sequencing != l2tp.SequencingAll {
 			t.Fatalf("%v: asked %s", direction, describe(c))

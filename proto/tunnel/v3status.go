@@ -45,7 +45,7 @@ func (t *Tunnel) updateStatus(now time.Time, s *session) {
 // LCCE to convey link or circuit status change information regarding the circuit
 // associated with this L2TP session." Before the session is up it is kept for CallUp.
 func (t *Tunnel) recvStatus(sessionID uint32, m *l2tp.SLI) {
-	s := t.find3(sessionID, m.AssignedSessionID)
+	s := t.find(sessionID, m.AssignedSessionID)
 	switch {
 	case s == nil:
 		t.drop(ErrUnknownSession)

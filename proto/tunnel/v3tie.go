@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"adit/proto/l2tp"
@@ -18,15 +19,42 @@ func (t *Tunnel) newTie(call *Call) ([]byte, error) {
 
 // watchTie and unwatchTie keep byEnd: the calls whose request waits for its reply.
 func (t *Tunnel) watchTie(s *session) {
-	if t.version == l2tp.Version3 && len(s.call.RemoteEndID) != 0 {
-		t.byEnd[string(s.call.RemoteEndID)] = s
+	if end := string(s.call.RemoteEndID); t.version == l2tp.Version3 && end != "" {
+		t.byEnd[end] = append(t.byEnd[end], s)
 	}
 }
 
 func (t *Tunnel) unwatchTie(s *session) {
-	if s.state == CallWaitReply && t.byEnd[string(s.call.RemoteEndID)] == s {
-		delete(t.byEnd, string(s.call.RemoteEndID))
+	end := string(s.call.RemoteEndID)
+	waiting := t.byEnd[end]
+	i := slices.Index(waiting, s)
+	switch {
+	case i < 0:
+	case len(waiting) == 1:
+		delete(t.byEnd, end)
+	default:
+		t.byEnd[end] = slices.Delete(waiting, i, i+1)
 	}
+}
+
+// rivalOf is the call of ours that waits for its reply and is for the circuit that a
+// request of the peer means; nil: none is.
+//
+// Two requests for one Remote End ID that have two Application IDs mean two circuits. One
+// that has none may mean any of them, to an end that knows no such AVP: RFC 3931 section
+// 5.4.4 has "an End ID AVP whose value matches that which was just sent" and no more.
+// So both ends see the tie, or neither.
+func (t *Tunnel) rivalOf(call *Call) (rival *session) {
+	for _, s := range slices.Backward(t.byEnd[string(call.RemoteEndID)]) {
+		ours, theirs := s.call.ApplicationID, call.ApplicationID
+		switch {
+		case ours == nil && theirs == nil, ours != nil && theirs != nil && *ours == *theirs:
+			return s
+		case rival == nil && (ours == nil || theirs == nil):
+			rival = s
+		}
+	}
+	return rival
 }
 
 // sessionTie detects and breaks a tie between a request of the peer and a call of ours
@@ -43,7 +71,7 @@ func (t *Tunnel) unwatchTie(s *session) {
 //     with new random tie breaker values", or, "If neither side issues a tie breaker,
 //     then both sides MUST tear down the session."
 func (t *Tunnel) sessionTie(now time.Time, peerID uint32, call *Call, theirs *uint64) bool {
-	ours := t.byEnd[string(call.RemoteEndID)]
+	ours := t.rivalOf(call)
 	if t.version != l2tp.Version3 || len(call.RemoteEndID) == 0 || ours == nil || peerID == 0 {
 		return true
 	}

@@ -102,6 +102,56 @@ func checkTie(t *testing.T, name string, p *peer, ours uint32, want Winner) {
 	}
 }
 
+// Two requests for one Remote End ID mean two circuits if their Application IDs differ, and
+// may mean the same one if an end has said none: RFC 3931 section 5.4.4 has "an End ID AVP
+// whose value matches that which was just sent".
+func TestTieOfApplicationIDs(t *testing.T) {
+	one, other, zero := new(uint16(1)), new(uint16(2)), new(uint16(0))
+	for _, c := range []struct {
+		ours   []*uint16
+		theirs *uint16
+		loser  int // which of ours; -1: none
+	}{
+		{[]*uint16{one}, one, 0},
+		{[]*uint16{one}, other, -1},
+		{[]*uint16{zero}, nil, 0},
+		{[]*uint16{nil}, zero, 0},
+		{[]*uint16{zero}, one, -1},
+		{[]*uint16{one, other}, one, 0},
+		{[]*uint16{one, other}, other, 1},
+		{[]*uint16{one, other}, zero, -1},
+		{[]*uint16{one, other}, nil, 1},
+		{[]*uint16{nil, one}, nil, 0},
+		{[]*uint16{nil, one}, other, 0},
+		{[]*uint16{one, nil}, one, 0},
+	} {
+		p := dialled(t, testConfig3()) // without tie breakers, so ours goes
+		var placed []uint32
+		for _, id := range c.ours {
+			p.step(PlaceCall{Call: ethernet(Call{ApplicationID: id})})
+			placed = append(placed, find[CallPlaced](p).Session)
+		}
+		m := tieRequest(Incoming, "circuit 7", nil).(*l2tp.ICRQ)
+		m.ApplicationID = c.theirs
+		p.send(0, m)
+		switch lost := count[CallDown](p) == 1; {
+		case lost != (c.loser >= 0) || lost == (count[CallRequested](p) == 1):
+			t.Errorf("%s: %v", describe(c), p.actions)
+		case lost && find[CallDown](p).Session != placed[c.loser]:
+			t.Errorf("%s: %v ended", describe(c), find[CallDown](p).Session)
+		}
+		for i, id := range placed {
+			if i != c.loser {
+				p.send(id, &l2tp.ICRP{AssignedSessionID: 700 + uint32(i)})
+				find[CallUp](p)
+			}
+		}
+		if len(p.tunnel.byEnd) != 0 {
+			t.Errorf("%s: %d circuits still wait", describe(c), len(p.tunnel.byEnd))
+		}
+	}
+}
+
 // There is no tie with another circuit, with none, with a call that is up, and in
 // version 2.
 func TestNoSessionTie(t *testing.T) {
