@@ -195,7 +195,7 @@ func (t *Tunnel) closeCall(now time.Time, ev CloseCall) {
 
 // localCallCause completes a cause from the owner. RFC 2661 section 6.12 wants a
 // Result Code in every CDN; one that says nothing is "Call disconnected for
-// administrative reasons".
+// administrative reasons" of section 4.4.2.
 func localCallCause(c Cause) Cause {
 	if c.Result.Result == 0 {
 		c.Result.Result = l2tp.CDNAdministrative

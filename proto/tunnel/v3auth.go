@@ -99,11 +99,8 @@ func (a *authentication) verifySCCRQ(ev Receive) bool {
 	if has != a.required {
 		return true
 	}
-	if !a.required {
-		return a.intact(ev)
-	}
 	a.remote = nonce
-	return a.verify(ev.Packet, nil, nil)
+	return a.genuine(ev, nil, nil)
 }
 
 // intact checks the digest of a message where there is no secret.
@@ -113,6 +110,14 @@ func (a *authentication) verifySCCRQ(ev Receive) bool {
 // accordingly."
 func (a *authentication) intact(ev Receive) bool {
 	return !l2tp.HasDigest(ev.Packet) || a.verify(ev.Packet, nil, nil)
+}
+
+// genuine is verify where there is a secret, and intact where there is none.
+func (a *authentication) genuine(ev Receive, local, remote []byte) bool {
+	if a.required {
+		return a.verify(ev.Packet, local, remote)
+	}
+	return a.intact(ev)
 }
 
 // believed says whether a message is to be looked at.
@@ -126,10 +131,7 @@ func (t *Tunnel) believed(ev Receive) bool {
 	local, remote := a.local, a.remote
 	switch {
 	case m == l2tp.TypeSCCRQ:
-		if ok := a.required && a.verify(ev.Packet, nil, nil) || !a.required && a.intact(ev); !ok {
-			return t.forged()
-		}
-		return true
+		return a.genuine(ev, nil, nil) || t.forged()
 	case m == l2tp.TypeSCCRP && t.state == WaitCtlReply && ev.Header.Ns == 0:
 		nonce, has := l2tp.FindNonce(ev.Payload)
 		if has && !a.required {
@@ -144,20 +146,14 @@ func (t *Tunnel) believed(ev Receive) bool {
 		// it could not verify our acknowledgement by it either.
 		local = nil
 	}
-	if !a.required {
-		if !a.intact(ev) {
-			return t.forged()
-		}
-		return true
-	}
-	if !a.verify(ev.Packet, local, remote) {
+	if !a.genuine(ev, local, remote) {
 		return t.forged()
 	}
 	a.local, a.remote = local, remote
 	return true
 }
 
-// forged drops a message whose digest is wrong or missing.
+// forged drops a message whose digest is wrong or missing; it returns false.
 func (t *Tunnel) forged() bool {
 	t.stats.AuthFailures++
 	t.drop(ErrDigest)

@@ -9,8 +9,9 @@ import (
 )
 
 // wideIDs gives out local Session IDs of 32 bits. They are drawn at random from all of
-// them: RFC 3931 section 8.2 has "the Session ID and Cookie" together keep out who
-// would inject packets blindly.
+// them. RFC 3931 section 4.1 of the Cookie, which not every session has: it
+// "provides an additional level of guarantee that a data message has been directed to the
+// proper session by the Session ID", and a Session ID that can be guessed gives less.
 type wideIDs struct {
 	// recent are those in quarantine, in the order of freed.
 	recent map[uint32]struct{}

@@ -83,7 +83,8 @@ func (t *Tunnel) prepareEnd(call *Call) (l2tp.ResultCode, error) {
 		if !slices.Contains(cookieLengths, w.CookieLength) {
 			return generalResult(l2tp.ErrorValue, "a cookie has 0, 4 or 8 octets"), ErrCookie
 		}
-		// RFC 3931 section 4.1: "the cookie is a cryptographically random value".
+		// RFC 3931 section 8.2: "Each Assigned Cookie MUST be selected in a
+		// cryptographically random manner".
 		cookie, err := t.random(w.CookieLength)
 		if err != nil {
 			return generalResult(l2tp.ErrorInsufficientResources, err.Error()), err

@@ -67,7 +67,7 @@ func (t *Tunnel) rivalOf(call *Call) (rival *session) {
 //     set to 13 (as defined in Section 5.4.2) in response to the losing ICRQ or OCRQ."
 //   - We lose: section 7.3.1, "wait-reply | Receive ICRQ, lose tie breaker | Process as
 //     ICRQ Recipient (Section 7.3.2)". The peer has a CDN for ours on its way.
-//   - Neither: "both sides MUST discard their sessions and restart session negotiation
+//   - Neither: section 5.4.4, "both sides MUST discard their sessions and restart session negotiation
 //     with new random tie breaker values", or, "If neither side issues a tie breaker,
 //     then both sides MUST tear down the session."
 func (t *Tunnel) sessionTie(now time.Time, peerID uint32, call *Call, theirs *uint64) bool {

@@ -99,12 +99,13 @@ func sccrqID(m *l2tp.SCCRQ, version uint8) uint32 {
 // got is the version of its header.
 //
 // RFC 3931 section 5.4.2, Result Code 5: "The protocol version of the requester is
-// not supported, Error Code indicates highest version supported." What version 2
-// gives there is its Protocol Version, 1.0.
+// not supported, Error Code indicates highest version supported": here it is the one of
+// the Ver field. (To a wrong Protocol Version AVP, which only version 2 has,
+// l2tp.ParseMessage answers with the value of that AVP.)
 func versionRefusal(want, got uint8, m *l2tp.SCCRQ) (l2tp.ResultCode, bool) {
 	result := l2tp.ResultCode{Result: l2tp.StopCCNUnsupportedVersion}
 	switch {
-	case want == got, want == l2tp.Version3 && m.ControlConnectionID != 0 && len(m.Pseudowires) != 0:
+	case want == got, want == l2tp.Version3 && m.OffersV3():
 		return l2tp.ResultCode{}, false
 	case want == l2tp.Version3:
 		result.Error = l2tp.ErrorCode(l2tp.Version3)
