@@ -11,6 +11,7 @@ import (
 	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/internal/kernel"
 	"adit/proto/l2tp"
 )
 
@@ -37,6 +38,7 @@ type session struct {
 	user      userSession
 	opened    time.Time
 	exits     int       // ends in a row that came soon after the beginning
+	taken     bool      // somebody had deleted the device of the one before
 	notBefore time.Time // it may be opened again
 	removed   bool
 }
@@ -105,7 +107,7 @@ func (s *session) remove() {
 // makeUser opens the session on the userspace plane, if it is not open.
 func (s *session) makeUser(now time.Time) error {
 	if s.user != nil {
-		return s.failed(s.keepDevice(now))
+		return s.keepUser(now)
 	}
 	if s.notBefore.After(now) {
 		return nil // what was wrong is in the log
@@ -119,15 +121,34 @@ func (s *session) makeUser(now time.Time) error {
 		s.circuit = nil
 		return s.failed(err)
 	}
-	s.user, s.up, s.opened = u, true, now
-	if s.had {
+	s.user, s.opened, s.had = u, now, true
+	if s.taken {
 		s.tunnel.fixed(now, s.log, "the session is opened again")
 	}
-	s.had = true
 	s.forgetDevice()
 	if s.tunnel.linkIsDown() {
 		u.SetPeerActive(false)
 	}
+	// The device is still being made. Where that has failed before, the session is up
+	// when it is there, and what was wrong holds until then.
+	s.up = s.exits == 0 || s.taken || s.circuit.Spec.Kind == circuit.Relay
+	if !s.up {
+		s.notBefore = now.Add(retryMin)
+		return nil
+	}
+	return s.failed(nil)
+}
+
+// keepUser looks after an open session of the userspace plane.
+func (s *session) keepUser(now time.Time) error {
+	if err := s.keepDevice(now); err != nil {
+		return s.failed(err)
+	}
+	if !s.up && s.device == "" {
+		s.notBefore = now.Add(retryMin) // it is looked at again then
+		return nil
+	}
+	s.up = true
 	return s.failed(nil)
 }
 
@@ -167,13 +188,13 @@ func (s *session) ended(now time.Time, e circuit.Exit) {
 		s.exits = 0
 	}
 	s.exits++
+	s.taken = errors.Is(e.Err, kernel.ErrNoLink)
 	s.notBefore = now.Add(engine.Backoff(s.exits, retryMin, retryMax))
-	err := errors.New(e.Text)
-	if e.Err != nil {
-		err = e.Err
+	s.problem = e.Text
+	if s.problem == "" && e.Err != nil {
+		s.problem = e.Err.Error()
 	}
-	s.log.WithError(err).Warn("a static session has ended; it will be opened again")
-	s.problem = err.Error()
+	s.log.WithField("error", s.problem).Warn("a static session has ended; it will be opened again")
 	if s.notBefore.Before(t.checkAt) {
 		t.checkAt = s.notBefore
 	}

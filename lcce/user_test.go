@@ -11,6 +11,7 @@ import (
 	"adit/internal/circuit"
 	"adit/internal/config"
 	"adit/internal/engine"
+	"adit/internal/kernel"
 	"adit/proto/l2tp"
 )
 
@@ -82,7 +83,7 @@ func TestOpenedAgain(t *testing.T) {
 		b := newBed(t, errNoKernel, testTunnel()).start()
 		b.done()
 		for n, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-			b.lastOpen(t).end(circuit.Exit{Code: -1, Text: "the device was removed"})
+			b.lastOpen(t).end(circuit.Exit{Code: -1, Text: "the device was removed", Err: kernel.ErrNoLink})
 			if i := b.one(t); i.State != Down || i.Sessions[0].Up || i.Sessions[0].Problem != "the device was removed" {
 				t.Errorf("%d: %+v", n, i)
 			}
@@ -104,10 +105,43 @@ func TestOpenedAgain(t *testing.T) {
 		// One that lasted begins with the shortest pause.
 		time.Sleep(time.Minute)
 		b.done()
-		b.lastOpen(t).end(circuit.Exit{Code: -1, Text: "the device was removed"})
+		b.lastOpen(t).end(circuit.Exit{Code: -1, Text: "the device was removed", Err: kernel.ErrNoLink})
 		time.Sleep(time.Second)
 		if got := b.done(); got != "open 1" {
 			t.Errorf("after it lasted: %s", got)
+		}
+		b.role.Close()
+	})
+}
+
+// A session whose device cannot be made is not up in between, and nobody else is said
+// to have changed it.
+func TestDeviceCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, errNoKernel, testTunnel()).start()
+		const why = "the pseudowire's device cannot be made: no such bridge"
+		b.lastOpen(t).end(circuit.Exit{Code: -1, Text: why, Err: kernel.ErrNoBridge})
+		time.Sleep(time.Second)
+		b.done()
+		s := b.lastOpen(t)
+		b.change(func() { s.info.Bridge.Interface = "" }) // it is being made
+		down := func(when string) {
+			t.Helper()
+			if i := b.one(t); i.State != Down || i.Sessions[0].Up || i.Sessions[0].Problem != why || i.Repairs != 0 {
+				t.Errorf("%s: %+v", when, i)
+			}
+		}
+		down("opened again")
+		time.Sleep(retryMin)
+		down("a look later")
+		b.change(func() { s.info.Bridge.Interface = "lan0" })
+		time.Sleep(retryMin)
+		b.done()
+		if i := b.one(t); i.State != Up || !i.Sessions[0].Up || i.Sessions[0].Problem != "" || i.Repairs != 0 || b.role.Counts()["static_repairs"] != 0 {
+			t.Errorf("when the device is there: %+v", i)
+		}
+		if log := b.log.String(); strings.Contains(log, "somebody else") || !strings.Contains(log, why) {
+			t.Errorf("the log is\n%s", log)
 		}
 		b.role.Close()
 	})
