@@ -55,6 +55,8 @@ func (c *checker) static(at string, raw rawStatic, seen *statics) *StaticTunnel 
 	case !local.IsValid() || !peer.IsValid():
 	case local.Is4() != peer.Is4():
 		c.add(key("local"), "%v and remote %v are not of one IP version; make them so", local, peer)
+	case local.Zone() != peer.Zone():
+		c.add(key("local"), "%v and remote %v are not of one link; write link-local addresses of the same link at both ends, or others at both", local, peer)
 	case t.Local == t.Peer:
 		c.add(key("remote"), "%s is this end itself; write the address of the other", sockText(t.Peer))
 	}
@@ -112,8 +114,10 @@ func (c *checker) staticEnd(key string, raw *string, encap Encapsulation, what s
 		c.add(key, "%q is not an address; write %s", *raw, example)
 	case addr.IsUnspecified() || addr.IsMulticast():
 		c.add(key, "%v is not the address of one host; write %s", addr, what)
-	case addr.Is6() && (addr.IsLinkLocalUnicast() || addr.Zone() != ""):
-		c.add(key, "%v counts on one link alone, which a static tunnel cannot name; write another address of the host", addr)
+	case addr.Zone() != "" && !addr.IsLinkLocalUnicast():
+		c.add(key, "%v counts on all links, and %%%s names one; write it without", addr.WithZone(""), addr.Zone())
+	case addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "":
+		c.add(key, "%v counts on one link alone; write which, such as %v%%eth0, or another address of the host", addr, addr)
 	case encap == EncapsulationUDP && end.Port() == 0:
 		c.add(key, "%v has no port; write one of 1 to 65535, such as %s", addr, example)
 	case encap == EncapsulationIP && end.Port() != 0:
@@ -217,8 +221,12 @@ func (c *checker) checkStaticPlane(at string, t *StaticTunnel) {
 			s.Pseudowire.CookieLength = len(s.Cookie)
 		}
 	}
-	if t.Keep && t.DataPlane == DataPlaneUserspace {
+	switch {
+	case !t.Keep:
+	case t.DataPlane == DataPlaneUserspace:
 		c.add(joinKey(at, "keep"), "is true, but with %s the tunnel is adit itself and ends with it; take keep away, or write dataplane = \"kernel\"", userspaceWord)
+	case t.Local.Addr().Zone() != "":
+		c.add(joinKey(at, "keep"), "is true, but between link-local addresses the kernel's tunnel has a socket of adit's and ends with it; take keep away, or write other addresses")
 	}
 }
 

@@ -30,6 +30,8 @@ type L2TP struct {
 	family uint16
 	ns     *os.File // the namespace; nil: unknown
 	closed bool
+
+	onLink linkSockets
 }
 
 // OpenL2TP opens the kernel's L2TP. The kernel loads l2tp_netlink by itself where
@@ -82,8 +84,10 @@ func dialL2TP(config *netlink.Config) (*genetlink.Conn, genetlink.Family, error)
 	return nil, genetlink.Family{}, err
 }
 
-// Close closes the socket. Tunnels and sessions stay. Closing twice does nothing.
+// Close closes the socket. Tunnels and sessions stay, but for those between link-local
+// addresses. Closing twice does nothing.
 func (k *L2TP) Close() error {
+	k.onLink.close()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {

@@ -184,8 +184,11 @@ func TestL2TPRefusesNonsense(t *testing.T) {
 		"no local":         func(t *L2TPTunnel) { t.Local = netip.AddrPort{} },
 		"no peer":          func(t *L2TPTunnel) { t.Peer = netip.AddrPort{} },
 		"families":         func(t *L2TPTunnel) { t.Peer = netip.MustParseAddrPort("[2001:db8::1]:1") },
-		"a link": func(t *L2TPTunnel) {
-			t.Local, t.Peer = netip.MustParseAddrPort("[fe80::1%lo]:1"), netip.MustParseAddrPort("[fe80::2%lo]:1")
+		"no link": func(t *L2TPTunnel) {
+			t.Local, t.Peer = netip.MustParseAddrPort("[fe80::1]:1"), netip.MustParseAddrPort("[fe80::2]:1")
+		},
+		"two links": func(t *L2TPTunnel) {
+			t.Local, t.Peer = netip.MustParseAddrPort("[fe80::1%lo]:1"), netip.MustParseAddrPort("[fe80::2%99]:1")
 		},
 		"no port":        func(t *L2TPTunnel) { t.Local = netip.MustParseAddrPort("192.0.2.1:0") },
 		"no peer's port": func(t *L2TPTunnel) { t.Peer = netip.MustParseAddrPort("192.0.2.1:0") },

@@ -14,14 +14,24 @@ import (
 //
 // A socket of ours is of ConnectedUDP or L2TPIPSocket. It may serve one tunnel in
 // its life, and the tunnel ends when its last descriptor is closed. The kernel takes
-// the data messages out of it; what else comes, over UDP, is for us to read. A
-// link-local address has to be the socket's: netlink has no way to say which link.
+// the data messages out of it; what else comes, over UDP, is for us to read.
+//
+// Netlink cannot say to which link a link-local address belongs. With FD -1, a tunnel
+// whose addresses have a zone gets a socket that is k's, and ends with DeleteTunnel or
+// Close. What comes there and is no data is dropped.
 func (k *L2TP) CreateTunnel(t L2TPTunnel) error {
 	op := fmt.Sprintf("make tunnel %d in the kernel", t.ID)
 	if advice := checkL2TPTunnel(&t); advice != "" {
 		return &Error{Op: op, Err: unix.EINVAL, Advice: advice}
 	}
-	attrs, err := encodeL2TPTunnel(&t)
+	if t.FD < 0 && t.Local.Addr().Zone() != "" {
+		return k.createOnLink(op, t)
+	}
+	return k.createTunnel(op, &t)
+}
+
+func (k *L2TP) createTunnel(op string, t *L2TPTunnel) error {
+	attrs, err := encodeL2TPTunnel(t)
 	if err != nil {
 		return &Error{Op: op, Err: err}
 	}
@@ -48,8 +58,10 @@ func checkL2TPTunnel(t *L2TPTunnel) string {
 		return ""
 	case !local.IsValid() || !peer.IsValid() || local.Is4() != peer.Is4():
 		return "both addresses have to be known, and be of one family"
-	case local.Zone() != "" || peer.Zone() != "":
-		return "a tunnel between link-local addresses needs a socket of ours"
+	case local.IsLinkLocalUnicast() && local.Is6() && local.Zone() == "":
+		return "a link-local address means nothing without its link, as in fe80::1%eth0"
+	case WithNumericZone(local).Zone() != WithNumericZone(peer).Zone():
+		return "both addresses have to be of one link"
 	case t.Encap == L2TPEncapUDP && (t.Local.Port() == 0 || t.Peer.Port() == 0):
 		return "both UDP ports have to be known"
 	}
@@ -68,6 +80,7 @@ func (k *L2TP) ModifyTunnel(id uint32) error {
 // after it has replied: for a moment the tunnel is still there, and its ID is taken.
 func (k *L2TP) DeleteTunnel(id uint32) error {
 	_, err := k.tunnelRequest("delete", l2tpCmdTunnelDelete, netlink.Acknowledge, id)
+	k.closeLinkSocket(id)
 	return err
 }
 

@@ -64,6 +64,11 @@ func GRO(fd int) bool {
 // to be served. Datagrams of strangers that landed here in that moment are
 // possible too, so the sender of the first ones has to be looked at.
 func ConnectedUDP(local, peer netip.AddrPort) (int, error) {
+	return connectedUDP(local, peer, true)
+}
+
+// connectedUDP is ConnectedUDP; not shared, the local address and port are nobody else's.
+func connectedUDP(local, peer netip.AddrPort, shared bool) (int, error) {
 	op := fmt.Sprintf("open a UDP socket from %v to %v", local, peer)
 	if local.Addr().Unmap().Is4() != peer.Addr().Unmap().Is4() {
 		return -1, &Error{Op: op, Kind: ErrNoAddress, Err: unix.EAFNOSUPPORT, Advice: "both addresses have to be of one family"}
@@ -72,10 +77,11 @@ func ConnectedUDP(local, peer netip.AddrPort) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, plainError(op, err)
+	if shared {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			_ = unix.Close(fd)
+			return -1, plainError(op, err)
+		}
 	}
 	if err := unix.Bind(fd, sockaddr(local)); err != nil {
 		_ = unix.Close(fd)
