@@ -66,6 +66,7 @@ func TestLabKernelSession(t *testing.T) {
 	needLab(t)
 	for _, vlan := range []uint16{0, 7} {
 		t.Run(fmt.Sprint("VLAN ", vlan), func(t *testing.T) {
+			t.Parallel()
 			x, y := labEnds(t)
 			a, b := x.open(t, labSpec(1, 2, "1", vlan)), y.open(t, labSpec(2, 1, "2", vlan))
 			if n := a.up(t); n != "pw0" {

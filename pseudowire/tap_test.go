@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -83,14 +84,18 @@ func TestEthernet(t *testing.T) {
 	if name := a.Info().Interface; name != "pw0" {
 		t.Errorf("the interface is called %q", name)
 	}
+	octets := int64(16 << 20)
+	if os.Getenv("ADIT_LAB") != "" {
+		octets = 4 << 20 // the machine is emulated, and its own kernel runs this test too
+	}
 	for _, to := range []string{"10.5.0.2", "fd05::2"} {
 		x.ns.ping(t, to)
-		bulk(t, x.ns, y.ns, to, 16<<20)
+		bulk(t, x.ns, y.ns, to, octets)
 	}
 	x.ns.ping(t, "-M", "do", "-s", "1472", "10.5.0.2")
 	x.ns.ping(t, "-M", "do", "-s", "1452", "fd05::2")
 	sa, sb := a.Stats(), b.Stats()
-	if sa.FramesIn == 0 || sb.FramesIn < 2*(16<<20)/1500 || sa.FramesOut < sb.FramesIn || sa.DropMalformed+sb.DropMalformed+sb.DropClosed+sb.DropVLAN != 0 {
+	if sa.FramesIn == 0 || sb.FramesIn < 2*uint64(octets)/1500 || sa.FramesOut < sb.FramesIn || sa.DropMalformed+sb.DropMalformed+sb.DropClosed+sb.DropVLAN != 0 {
 		t.Errorf("%+v\n%+v", sa, sb)
 	}
 }

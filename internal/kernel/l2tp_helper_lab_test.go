@@ -17,6 +17,8 @@ type labCarrier struct {
 	encap L2TPEncap
 	v6    bool
 	ours  bool // the sockets are ours, and not the kernel's
+	// Number tells apart, by their IDs, tunnels of several namespaces at one time.
+	number uint32
 }
 
 // labCarriers are all ways.
@@ -24,7 +26,7 @@ func labCarriers() (all []labCarrier) {
 	for _, encap := range []L2TPEncap{L2TPEncapUDP, L2TPEncapIP} {
 		for _, v6 := range []bool{false, true} {
 			for _, ours := range []bool{false, true} {
-				all = append(all, labCarrier{encap, v6, ours})
+				all = append(all, labCarrier{encap: encap, v6: v6, ours: ours, number: uint32(len(all))})
 			}
 		}
 	}
@@ -54,18 +56,22 @@ func (c labCarrier) ends() (a, b netip.AddrPort) {
 	return netip.AddrPortFrom(f.a, 5001), netip.AddrPortFrom(f.b, 5002)
 }
 
-// The IDs of both ends: more than 16 bits.
+// The IDs of both ends, of carrier 0: more than 16 bits.
 const (
 	labIDa uint32 = 0x80000001
 	labIDb uint32 = 0x00020002
 )
 
+// ids are the IDs of both ends.
+func (c labCarrier) ids() (a, b uint32) { return labIDa + c.number<<4, labIDb + c.number<<4 }
+
 // tunnels are both ends of a tunnel, not made yet but for our sockets.
 func (c labCarrier) tunnels(t *testing.T) (a, b L2TPTunnel) {
 	t.Helper()
 	local, peer := c.ends()
-	a = L2TPTunnel{ID: labIDa, PeerID: labIDb, Version: l2tp.Version3, Encap: c.encap, FD: -1, Local: local, Peer: peer}
-	b = L2TPTunnel{ID: labIDb, PeerID: labIDa, Version: l2tp.Version3, Encap: c.encap, FD: -1, Local: peer, Peer: local}
+	x, y := c.ids()
+	a = L2TPTunnel{ID: x, PeerID: y, Version: l2tp.Version3, Encap: c.encap, FD: -1, Local: local, Peer: peer}
+	b = L2TPTunnel{ID: y, PeerID: x, Version: l2tp.Version3, Encap: c.encap, FD: -1, Local: peer, Peer: local}
 	for _, x := range []*L2TPTunnel{&a, &b} {
 		if c.encap == L2TPEncapUDP {
 			x.Checksum = !c.v6
@@ -116,10 +122,17 @@ type labEvents struct {
 	ch chan L2TPEvent
 }
 
-func listenLab(t *testing.T) *labEvents {
+// listenLab listens to what becomes of the carrier's tunnels. Events come from all
+// namespaces, and so from those of other tests.
+func listenLab(t *testing.T, c labCarrier) *labEvents {
 	t.Helper()
 	e := &labEvents{t, make(chan L2TPEvent, 1000)}
-	w, err := ListenL2TP(func(x L2TPEvent) { e.ch <- x })
+	a, b := c.ids()
+	w, err := ListenL2TP(func(x L2TPEvent) {
+		if id := max(x.Tunnel.ID, x.Session.Tunnel); id == a || id == b || id == 0 {
+			e.ch <- x
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,10 +35,11 @@ func TestLabL2TPLife(t *testing.T) {
 	needLab(t)
 	for _, c := range labCarriers() {
 		t.Run(c.String(), func(t *testing.T) {
+			t.Parallel()
 			inNamespaces(t, func(enter func()) {
 				enter()
 				rawNamespace(t)
-				k, events := openLabL2TP(t), listenLab(t)
+				k, events := openLabL2TP(t), listenLab(t, c)
 				a, b := labTunnelLife(t, c, k, events)
 				labSessionLife(t, a, b, k, events)
 
@@ -440,8 +441,9 @@ func TestLabL2TPNamespaces(t *testing.T) {
 		k := openLabL2TP(t)
 		enter()
 		rawNamespace(t)
-		other, events := openLabL2TP(t), listenLab(t)
-		a, _ := labCarrier{encap: L2TPEncapUDP}.tunnels(t)
+		c := labCarrier{encap: L2TPEncapUDP}
+		other, events := openLabL2TP(t), listenLab(t, c)
+		a, _ := c.tunnels(t)
 		if err := k.CreateTunnel(a); err != nil {
 			t.Fatal(err)
 		}

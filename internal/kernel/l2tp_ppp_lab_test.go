@@ -37,6 +37,7 @@ func TestLabL2TPv3PPP(t *testing.T) {
 				name += ", made by netlink"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				inNamespaces(t, func(enter func()) {
 					enter()
 					rawNamespace(t)
