@@ -66,25 +66,10 @@ func TestL2TPv3ManySessions(t *testing.T) {
 	t.Parallel()
 	const count = 200
 	n := network(t)
-	var dial, accept strings.Builder
-	var names []string
-	dial.WriteString("host_name = \"a.test\"\nlisten = []\n")
-	fmt.Fprintf(&accept, "host_name = \"b.test\"\n[[listen]]\naddress = \"%s:1701\"\n", n.AddrB())
-	rows := make([]scenario.Row, count)
-	for i := range rows {
-		rows[i] = scenario.Row{Number: i + 1, APlane: "userspace", BPlane: "userspace", Cookie: 8}
-		dial.WriteString(rows[i].Wire(1).TOML())
-		accept.WriteString(rows[i].Wire(2).TOML())
-		names = append(names, fmt.Sprintf("%q", rows[i].Device()))
-	}
-	fmt.Fprintf(&accept, "[[lns.peers]]\nname = \"a\"\nppp = false\nsecret = \"s3cret\"\nversions = [3]\nmax_sessions = %d\npseudowires = [%s]\n", count, strings.Join(names, ", "))
-	fmt.Fprintf(&dial, "[[lac.tunnels]]\nname = \"b\"\nremote = \"%s:1701\"\nsecret = \"s3cret\"\nversions = [3]\n", n.AddrB())
-	for _, name := range names {
-		fmt.Fprintf(&dial, "[[lac.tunnels.sessions]]\nname = %s\npseudowire = %s\n", name, name)
-	}
-	b := scenario.Adit(t, n.B, accept.String())
+	dial, accept, rows := scenario.ManySessions(n, count, "userspace")
+	b := scenario.Adit(t, n.B, accept)
 	begin := time.Now()
-	a := scenario.Adit(t, n.A, dial.String())
+	a := scenario.Adit(t, n.A, dial)
 	for _, d := range []*scenario.AditDaemon{a, b} {
 		scenario.WaitFor(t, 2*upLimit, "all sessions of "+d.Name, func() bool { return status(t, d).Sessions.Up == count })
 	}

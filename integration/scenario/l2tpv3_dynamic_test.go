@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,47 +22,56 @@ func dynamicRows() []Row {
 		{Number: 4, APlane: "kernel", BPlane: "userspace", OverIP: true, Cookie: 8, Digest: "hmac-md5"},
 		{Number: 5, APlane: "userspace", BPlane: "kernel", Cookie: 0, Sequenced: true},
 		{Number: 6, APlane: "userspace", BPlane: "kernel", OverIP: true, IPv6: true, Cookie: 8, Digest: "hmac-sha1"},
+		{Number: 7, APlane: "kernel", BPlane: "userspace", LinkLocal: true, Cookie: 4},
+		{Number: 8, APlane: "kernel", BPlane: "kernel", OverIP: true, LinkLocal: true, Cookie: 8},
 	}
+}
+
+// linkRows are static tunnels between link-local addresses. iproute2 cannot be their other
+// end, as netlink has no way to say which link.
+func linkRows() []Row {
+	return []Row{
+		{Number: 21, APlane: "kernel", BPlane: "userspace", LinkLocal: true, Cookie: 8, ZeroChecksum: true},
+		{Number: 22, APlane: "userspace", BPlane: "kernel", OverIP: true, LinkLocal: true, Cookie: 4},
+		{Number: 23, APlane: "kernel", BPlane: "kernel", LinkLocal: true},
+	}
+}
+
+// dynamics are an adit in A and one in B, with all control connections between them.
+type dynamics struct {
+	net  *Net
+	a, b *AditDaemon
+	// Bridged are pseudowires that are members of a bridge at each end, sites the hosts
+	// behind the bridges.
+	rows, static, bridged []Row
+	sites                 [][2]EthernetEnd
 }
 
 // TestL2TPv3Dynamic: adit with adit, of which one end at least has its data in the
 // kernel. All control connections are between two daemons. Two more pseudowires are
-// members of a bridge at each end, with a host behind each.
+// members of a bridge at each end, with a host behind each; and static tunnels are between
+// link-local addresses.
 func TestL2TPv3Dynamic(t *testing.T) {
 	t.Parallel()
-	n := NewNet(t)
-	rows := dynamicRows()
-	bridged := []Row{
-		{Number: 201, APlane: "kernel", BPlane: "userspace", Cookie: 8, Digest: "hmac-md5"},
-		{Number: 202, APlane: "kernel", BPlane: "kernel", OverIP: true, Cookie: 8, Digest: "hmac-md5"},
-	}
-	var sites [][2]EthernetEnd
-	var dial, accept strings.Builder
-	for _, r := range bridged {
-		sites = append(sites, [2]EthernetEnd{behindBridge(t, n.A, r, 1), behindBridge(t, n.B, r, 2)})
-		dial.WriteString(inBridge(r.Wire(1), r).TOML() + r.Dialled(n))
-		accept.WriteString(inBridge(r.Wire(2), r).TOML() + r.Accepted())
-	}
-	n.B.Capture(t, "wire", "eth0", "udp port 1701 or ip proto 115 or ip6 proto 115")
-	b := Adit(t, n.B, AcceptDocument(n, rows, accept.String()))
-	a := Adit(t, n.A, DialDocument(n, rows, dial.String()))
+	d := startDynamics(t)
 	t.Run("rows", func(t *testing.T) {
-		for _, r := range rows {
+		for _, r := range append(slices.Clone(d.rows), d.static...) {
 			t.Run(r.Name(), func(t *testing.T) {
 				t.Parallel()
-				CheckRow(t, n, r, inLab)
-				for end, d := range map[int]*AditDaemon{1: a, 2: b} {
-					r.checkSession(t, d, end)
+				CheckRow(t, d.net, r, inLab)
+				if !slices.Contains(d.static, r) {
+					r.checkSession(t, d.a, 1)
+					r.checkSession(t, d.b, 2)
 				}
 			})
 		}
-		for i, r := range bridged {
+		for i, r := range d.bridged {
 			t.Run("bridged_"+r.Name(), func(t *testing.T) {
 				t.Parallel()
-				if err := Ethernet(sites[i][0], sites[i][1], inLab.Up, inLab.Octets); err != nil {
+				if err := Ethernet(d.sites[i][0], d.sites[i][1], inLab.Up, inLab.Octets); err != nil {
 					t.Error(err)
 				}
-				if err := VLAN(t, sites[i][0], sites[i][1], 9, r.Number); err != nil {
+				if err := VLAN(t, d.sites[i][0], d.sites[i][1], 9, r.Number); err != nil {
 					t.Error(err)
 				}
 			})
@@ -70,23 +80,10 @@ func TestL2TPv3Dynamic(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	all := append(append([]Row{}, rows...), bridged...)
-	a.KillHard()
-	a.Restart(t)
-	t.Run("after the kill", func(t *testing.T) {
-		for _, r := range all[:len(rows)] {
-			t.Run(r.Name(), func(t *testing.T) {
-				t.Parallel()
-				x, y := r.Ends(n)
-				if err := AwaitPing(x.NS, y.IPv4, 90*time.Second); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	})
-	b.Stop(t)
-	a.Stop(t)
-	for _, ns := range []*NS{n.A, n.B} {
+	d.afterKill(t)
+	d.b.Stop(t)
+	d.a.Stop(t)
+	for _, ns := range []*NS{d.net.A, d.net.B} {
 		if left := ns.IPL2TPTunnels(t); left != "" {
 			t.Errorf("left in %s:\n%s", ns.Name, left)
 		}
@@ -94,6 +91,53 @@ func TestL2TPv3Dynamic(t *testing.T) {
 			t.Errorf("left in %s: %v", ns.Name, left)
 		}
 	}
+}
+
+func startDynamics(t *testing.T) *dynamics {
+	t.Helper()
+	n := NewNet(t)
+	n.LinkLocal(t)
+	d := &dynamics{net: n, rows: dynamicRows(), static: linkRows(), bridged: []Row{
+		{Number: 201, APlane: "kernel", BPlane: "userspace", Cookie: 8, Digest: "hmac-md5"},
+		{Number: 202, APlane: "kernel", BPlane: "kernel", OverIP: true, Cookie: 8, Digest: "hmac-md5"},
+	}}
+	var dial, accept strings.Builder
+	for _, r := range d.bridged {
+		d.sites = append(d.sites, [2]EthernetEnd{behindBridge(t, n.A, r, 1), behindBridge(t, n.B, r, 2)})
+		dial.WriteString(inBridge(r.Wire(1), r).TOML() + r.Dialled(n))
+		accept.WriteString(inBridge(r.Wire(2), r).TOML() + r.Accepted())
+	}
+	for _, r := range d.static {
+		for end, text := range map[int]*strings.Builder{1: &dial, 2: &accept} {
+			tunnel, wire := r.Static(n, end)
+			text.WriteString(wire.TOML() + tunnel.TOML())
+		}
+	}
+	n.B.Capture(t, "wire", "eth0", "udp or ip proto 115 or ip6 proto 115")
+	d.b = Adit(t, n.B, AcceptDocument(n, d.rows, accept.String()))
+	d.a = Adit(t, n.A, DialDocument(n, d.rows, dial.String()))
+	return d
+}
+
+// afterKill kills the adit in A, whose tunnels and devices in the kernel end with it, and
+// starts it again.
+func (d *dynamics) afterKill(t *testing.T) {
+	t.Helper()
+	d.a.KillHard()
+	begun := time.Now()
+	d.a.Restart(t)
+	t.Run("after the kill", func(t *testing.T) {
+		for _, r := range append(slices.Clone(d.rows), d.static...) {
+			t.Run(r.Name(), func(t *testing.T) {
+				t.Parallel()
+				x, y := r.Ends(d.net)
+				if err := AwaitPing(x.NS, y.IPv4, 90*time.Second); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	t.Logf("everything is back %.1f s after the kill", time.Since(begun).Seconds())
 }
 
 // bridgeName is the bridge of a row at both ends.
@@ -154,12 +198,13 @@ func sessionOn(all []control.Session, device string) (control.Session, bool) {
 }
 
 // TestL2TPv3PPP: PPP sessions of version 3 on the kernel plane, with pppd and with the
-// built-in endpoint, over UDP and over IP.
+// built-in endpoint, and with pppd on a PTY, over UDP and over IP.
 func TestL2TPv3PPP(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		plane  plane
 		overIP bool
-	}{{planeKernel, true}, {planeBuiltinKernel, false}} {
+	}{{planeKernel, true}, {planeBuiltinKernel, false}, {planeAsync, true}} {
 		t.Run(c.plane.name, func(t *testing.T) {
 			t.Parallel()
 			n := NewNet(t)

@@ -24,9 +24,11 @@ func TestL2TPv3Keep(t *testing.T) {
 		text += wire.TOML() + tunnel.TOML()
 	}
 	IPL2TP(t, n.B, ends...)
+	begun := time.Now()
 	d := Adit(t, n.A, text)
 	reach := func(when string) {
 		t.Helper()
+		defer func() { t.Logf("%s everything answers after %.1f s", when, time.Since(begun).Seconds()) }()
 		for _, r := range rows {
 			_, b := r.Ends(n)
 			if err := AwaitPing(n.A, b.IPv4, time.Minute); err != nil {

@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // StaticDocument is the configuration of an adit with the end of all these rows.
@@ -76,10 +78,12 @@ func (r Row) Wire(end int) Pseudowire {
 	return p
 }
 
-// patience is that of the daemons of a table: a dead peer shows in seconds.
+// patience is that of the daemons of a table: a dead peer shows within ten seconds, which
+// is longer than an emulated machine that is busy makes one wait.
 const patience = `
 [control_channel]
 hello_interval = "2s"
+retransmit_initial = "500ms"
 max_retransmits = 3
 `
 
@@ -93,13 +97,41 @@ func DialDocument(n *Net, rows []Row, more string) string {
 	return text + more
 }
 
-// AcceptDocument listens on both IP versions, over UDP and over IP.
+// AcceptDocument listens on both IP versions, over UDP and over IP, and on the link-local
+// address of rows that have one.
 func AcceptDocument(n *Net, rows []Row, more string) string {
 	l := n.Links[0].Right
-	text := fmt.Sprintf("host_name = \"b.test\"\n[log]\nlevel = \"debug\"\n%s[[listen]]\naddress = \"%s\"\n[[listen]]\naddress = \"%s\"\n[l2tpv3]\nlisten_ip = %s\n",
-		patience, netip.AddrPortFrom(l.IPv4, 1701), netip.AddrPortFrom(l.IPv6, 1701), words([]netip.Addr{l.IPv4, l.IPv6}))
+	at := []netip.Addr{l.IPv4, l.IPv6}
+	if slices.ContainsFunc(rows, func(r Row) bool { return r.LinkLocal }) {
+		at = append(at, linkLocal(l, 2))
+	}
+	text := "host_name = \"b.test\"\n[log]\nlevel = \"debug\"\n" + patience
+	for _, a := range at {
+		text += fmt.Sprintf("[[listen]]\naddress = \"%s\"\n", netip.AddrPortFrom(a, 1701))
+	}
+	text += fmt.Sprintf("[l2tpv3]\nlisten_ip = %s\n", words(at))
 	for _, r := range rows {
 		text += r.Wire(2).TOML() + r.Accepted()
 	}
 	return text + more
+}
+
+// ManySessions are the documents of A and B with so many pseudowires, 1 to 250, in one
+// control connection, on a plane, and the row of each.
+func ManySessions(n *Net, count int, plane string) (dial, accept string, rows []Row) {
+	var a, b, names strings.Builder
+	a.WriteString("host_name = \"a.test\"\nlisten = []\n")
+	fmt.Fprintf(&b, "host_name = \"b.test\"\n[[listen]]\naddress = \"%s:1701\"\n", n.AddrB())
+	sessions := ""
+	for i := range count {
+		r := Row{Number: i + 1, APlane: plane, BPlane: plane, Cookie: 8}
+		a.WriteString(r.Wire(1).TOML())
+		b.WriteString(r.Wire(2).TOML())
+		fmt.Fprintf(&names, "%q, ", r.Device())
+		sessions += fmt.Sprintf("[[lac.tunnels.sessions]]\nname = %q\npseudowire = %[1]q\n", r.Device())
+		rows = append(rows, r)
+	}
+	fmt.Fprintf(&b, "[[lns.peers]]\nname = \"a\"\nppp = false\nsecret = %q\nversions = [3]\nmax_sessions = %d\npseudowires = [%s]\n", rowSecret, count, names.String())
+	fmt.Fprintf(&a, "[[lac.tunnels]]\nname = \"b\"\nremote = \"%s:1701\"\nsecret = %q\nversions = [3]\n%s", n.AddrB(), rowSecret, sessions)
+	return a.String(), b.String(), rows
 }

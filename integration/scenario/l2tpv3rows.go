@@ -16,10 +16,12 @@ type Row struct {
 	APlane, BPlane string
 	OverIP         bool // protocol 115; else UDP
 	IPv6           bool // outside
-	Cookie         int  // octets: 0, 4 or 8
-	Sequenced      bool
-	Sublayer       string // empty: the default one
-	ZeroChecksum   bool   // of UDP
+	// LinkLocal has the ends be link-local addresses of their link, which is IPv6.
+	LinkLocal    bool
+	Cookie       int // octets: 0, 4 or 8
+	Sequenced    bool
+	Sublayer     string // empty: the default one
+	ZeroChecksum bool   // of UDP
 	// PeerAddress is the outside address of the end in B, if not that of its link.
 	PeerAddress netip.Addr
 	// Digest is the algorithm of Control Message Authentication; empty: no secret.
@@ -32,7 +34,7 @@ func (r Row) Name() string {
 	if r.BPlane != "" {
 		words = append(words, r.BPlane)
 	}
-	words = append(words, map[bool]string{true: "ip", false: "udp"}[r.OverIP], map[bool]string{true: "v6", false: "v4"}[r.IPv6],
+	words = append(words, map[bool]string{true: "ip", false: "udp"}[r.OverIP], r.family(),
 		fmt.Sprintf("cookie%d", r.Cookie))
 	if r.Sequenced {
 		words = append(words, "sequenced")
@@ -46,6 +48,17 @@ func (r Row) Name() string {
 		words = append(words, "zero-checksum")
 	}
 	return fmt.Sprintf("%d_%s", r.Number, strings.Join(words, "_"))
+}
+
+// family of the outside addresses, in a word.
+func (r Row) family() string {
+	switch {
+	case r.LinkLocal:
+		return "link-local"
+	case r.IPv6:
+		return "v6"
+	}
+	return "v4"
 }
 
 // FullVariable is the environment variable that asks for whole tables where the fewest
@@ -104,13 +117,33 @@ func (r Row) Ends(n *Net) (a, b EthernetEnd) {
 func (r Row) Outside(n *Net) (a, b netip.Addr) {
 	l := n.Links[0]
 	a, b = l.Left.IPv4, l.Right.IPv4
-	if r.IPv6 {
+	switch {
+	case r.LinkLocal:
+		a, b = linkLocal(l.Left, 1), linkLocal(l.Right, 2)
+	case r.IPv6:
 		a, b = l.Left.IPv6, l.Right.IPv6
 	}
 	if r.PeerAddress.IsValid() {
 		b = r.PeerAddress
 	}
 	return a, b
+}
+
+// linkLocal is an end's link-local address, which LinkLocal gives it, with the name of its
+// link.
+func linkLocal(e End, host int) netip.Addr {
+	return netip.MustParseAddr(fmt.Sprintf("fe80::ad17:%x%%%s", host, e.Interface))
+}
+
+// LinkLocal gives the ends of the network's first link the link-local addresses that are
+// outside for rows with LinkLocal. Those that they have of their own are not usable for a
+// second or two, while duplicates are looked for.
+func (n *Net) LinkLocal(t TB) {
+	t.Helper()
+	l := n.Links[0]
+	for i, e := range []End{l.Left, l.Right} {
+		e.NS.MustRun(t, "ip", "addr", "add", linkLocal(e, i+1).WithZone("").String()+"/64", "dev", e.Interface, "nodad")
+	}
 }
 
 // staticEnds are the ends of a static tunnel, with ports of 0 over IP.

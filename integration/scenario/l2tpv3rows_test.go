@@ -13,8 +13,8 @@ import (
 // paperNet has the addresses of a network, and nothing else.
 func paperNet() *Net {
 	return &Net{Links: []Link{{N: 1,
-		Left:  End{IPv4: netip.MustParseAddr("10.99.1.1"), IPv6: netip.MustParseAddr("fd99:1::1")},
-		Right: End{IPv4: netip.MustParseAddr("10.99.1.2"), IPv6: netip.MustParseAddr("fd99:1::2")},
+		Left:  End{Interface: "eth0", IPv4: netip.MustParseAddr("10.99.1.1"), IPv6: netip.MustParseAddr("fd99:1::1")},
+		Right: End{Interface: "eth0", IPv4: netip.MustParseAddr("10.99.1.2"), IPv6: netip.MustParseAddr("fd99:1::2")},
 	}}}
 }
 
@@ -35,6 +35,7 @@ func TestDocumentsOfRows(t *testing.T) {
 		return cfg
 	}
 	rows := append(AllRows("kernel", "userspace", 1), CoveringRows("userspace", "userspace", 101)...)
+	rows = append(rows, numbered(linkRows(), "kernel", "userspace", 111)...)
 	a, b := load(StaticDocument(n, 1, rows)).L2TPv3.Static, load(StaticDocument(n, 2, rows)).L2TPv3.Static
 	if len(a) != len(rows) || len(b) != len(rows) {
 		t.Fatalf("%d and %d tunnels of %d rows", len(a), len(b), len(rows))
