@@ -1,8 +1,11 @@
 package lcce
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"adit/internal/circuit"
 	"adit/internal/config"
@@ -25,7 +28,7 @@ func refusal(result uint16, message, why string) *Refusal {
 // Call is what we say of a session for a pseudowire when we ask the peer for it. The
 // wishes for data messages to us come from the CallSpec.
 func Call(p *config.Pseudowire, direction tunnel.Direction) tunnel.Call {
-	return tunnel.Call{Direction: direction, Pseudowire: p.Type, RemoteEndID: p.RemoteEndID}
+	return tunnel.Call{Direction: direction, Pseudowire: p.Type, RemoteEndID: p.RemoteEndID, ApplicationID: p.ApplicationID}
 }
 
 // CallSpec holds a pseudowire for a call, until the call has ended; who is what others
@@ -58,8 +61,12 @@ func (h *heldCircuit) Ended(_ tunnel.Cause, exit *circuit.Exit) { (*Circuit)(h).
 // Answer decides on a session that a peer asks for, who may have the pseudowires among:
 // it holds the one that is meant, or says why not.
 func (c *Circuits) Answer(among []*config.Pseudowire, call *tunnel.Call, who string) (*engine.CallSpec, *Refusal) {
-	p := Find(among, call.RemoteEndID)
+	p := Find(among, call.RemoteEndID, call.ApplicationID)
 	switch {
+	case p == nil && hasEnd(among, call.RemoteEndID):
+		return nil, refusal(l2tp.CDNNoFacilitiesPermanent, "no circuit of this Remote End ID and Application ID is provisioned for you",
+			fmt.Sprintf("the peer asks for the pseudowire with the Remote End ID %q (hex %x) %s, and here %s: make application_id of both ends agree",
+				call.RemoteEndID, call.RemoteEndID, withApplication(call.ApplicationID), applicationsOf(among, call.RemoteEndID)))
 	case p == nil:
 		// RFC 4349 section 3.1: "If LCCE B had not been provisioned for the interface
 		// identified in the ICRQ, a CDN would have been immediately returned indicating
@@ -82,6 +89,31 @@ func (c *Circuits) Answer(among []*config.Pseudowire, call *tunnel.Call, who str
 		return nil, refusal(l2tp.CDNNoFacilitiesPermanent, "the circuit cannot be served: see the log of the other end", err.Error())
 	}
 	return spec, nil
+}
+
+// hasEnd says whether any pseudowire has a Remote End ID.
+func hasEnd(among []*config.Pseudowire, remoteEndID []byte) bool {
+	return slices.ContainsFunc(among, func(p *config.Pseudowire) bool { return bytes.Equal(p.RemoteEndID, remoteEndID) })
+}
+
+// withApplication is an Application ID in a sentence.
+func withApplication(id *uint16) string {
+	if id == nil {
+		return "and no Application ID"
+	}
+	return fmt.Sprintf("and the Application ID %d", *id)
+}
+
+// applicationsOf says which pseudowires of a Remote End ID want which Application IDs. It
+// is called where all of them want one.
+func applicationsOf(among []*config.Pseudowire, remoteEndID []byte) string {
+	var all []string
+	for _, p := range among {
+		if bytes.Equal(p.RemoteEndID, remoteEndID) {
+			all = append(all, fmt.Sprintf("%q wants %d", p.Name, *p.ApplicationID))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // NotPPP refuses a PPP session of version 3 to a peer that may not have one.

@@ -162,16 +162,22 @@ func (c *Circuits) Holder(name string) string {
 	return c.held[name]
 }
 
-// Find is the pseudowire that a Remote End ID means to a peer who may ask for those
-// among; nil: none.
+// Find is the pseudowire that a request means to a peer who may ask for those among;
+// nil: none. One with the Application ID of the request comes before one that has none,
+// which takes any.
 //
 // RFC 3931 section 5.4.4: "The Remote End ID AVP ... contains an identifier used to
-// bind L2TP sessions to a given circuit, interface, or bridging instance."
-func Find(among []*config.Pseudowire, remoteEndID []byte) *config.Pseudowire {
+// bind L2TP sessions to a given circuit, interface, or bridging instance." "Other AVPs MAY
+// be used for LCCE or circuit identification".
+func Find(among []*config.Pseudowire, remoteEndID []byte, applicationID *uint16) (found *config.Pseudowire) {
 	for _, p := range among {
-		if bytes.Equal(p.RemoteEndID, remoteEndID) {
+		switch {
+		case !bytes.Equal(p.RemoteEndID, remoteEndID):
+		case p.ApplicationID == nil:
+			found = p
+		case applicationID != nil && *p.ApplicationID == *applicationID:
 			return p
 		}
 	}
-	return nil
+	return found
 }

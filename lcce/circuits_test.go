@@ -175,6 +175,50 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// Circuits of one Remote End ID are told apart by the Application ID. RFC 3931 section
+// 5.4.4: "Other AVPs MAY be used for LCCE or circuit identification".
+func TestAnswersByApplicationID(t *testing.T) {
+	one, zero, any, lone := wire("one", l2tp.PseudowireEthernet), wire("zero", l2tp.PseudowireEthernet), wire("any", l2tp.PseudowireEthernet), wire("lone", l2tp.PseudowireEthernet)
+	for _, p := range []*config.Pseudowire{one, zero, any} {
+		p.RemoteEndID = []byte("site")
+	}
+	one.ApplicationID, zero.ApplicationID, lone.ApplicationID = new(uint16(1)), new(uint16(0)), new(uint16(65535))
+	strict, lax := []*config.Pseudowire{one, zero, lone}, []*config.Pseudowire{any, zero, one}
+	for _, r := range []struct {
+		among []*config.Pseudowire
+		end   string
+		id    *uint16
+		want  string // a pseudowire; or, with a space in it, why not
+	}{
+		{strict, "site", new(uint16(1)), "one"},
+		{strict, "site", new(uint16(0)), "zero"},
+		{strict, "site", new(uint16(2)), `"site" (hex 73697465) and the Application ID 2, and here "one" wants 1, "zero" wants 0: make application_id`},
+		{strict, "site", nil, `and no Application ID, and here "one" wants 1, "zero" wants 0: make application_id`},
+		{strict, "lone", new(uint16(65535)), "lone"},
+		{strict, "lone", new(uint16(0)), `"lone" wants 65535`},
+		{strict, "nobody", new(uint16(1)), "name the pseudowire in the peer's block here"},
+		{lax, "site", new(uint16(1)), "one"},
+		{lax, "site", new(uint16(0)), "zero"},
+		{lax, "site", new(uint16(2)), "any"},
+		{lax, "site", nil, "any"},
+	} {
+		c := NewCircuits(errNoKernel)
+		call := &tunnel.Call{Pseudowire: l2tp.PseudowireEthernet, RemoteEndID: []byte(r.end), ApplicationID: r.id}
+		spec, no := c.Answer(r.among, call, "x")
+		switch refused := strings.Contains(r.want, " "); {
+		case refused && (no == nil || spec != nil || no.Cause.Result.Result != l2tp.CDNNoFacilitiesPermanent || !strings.Contains(no.Why, r.want)):
+			t.Errorf("%q: %+v, want %q", r.end, no, r.want)
+		case !refused && (no != nil || spec == nil || spec.Name != r.want || c.Holder(r.want) != "x"):
+			t.Errorf("%q: %+v %+v, want %q", r.end, spec, no, r.want)
+		}
+	}
+	for _, p := range lax {
+		if call := Call(p, tunnel.Outgoing); call.ApplicationID != p.ApplicationID || string(call.RemoteEndID) != "site" || call.Direction != tunnel.Outgoing {
+			t.Errorf("%s is asked for by %+v", p.Name, call)
+		}
+	}
+}
+
 // A Pseudowire Capabilities List has each type once.
 func TestCapabilities(t *testing.T) {
 	got := Capabilities([]*config.Pseudowire{wire("a", l2tp.PseudowireEthernet), wire("b", l2tp.PseudowireHDLC), wire("c", l2tp.PseudowireEthernet)}, true)

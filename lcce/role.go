@@ -291,6 +291,9 @@ func (r *Role) kernelEvent(e kernel.L2TPEvent) {
 func (r *Role) linkEvent(index int) {
 	r.mail.Put(func() {
 		for _, t := range r.tunnels {
+			if t.linkChanged(index) {
+				t.checkSoon(time.Now())
+			}
 			for _, s := range t.sessions {
 				if s.index != 0 && (index == 0 || s.index == index || s.baseIndex == index) {
 					t.checkSoon(time.Now())

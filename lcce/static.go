@@ -37,6 +37,8 @@ type static struct {
 	repairs  uint64
 	repaired time.Time // the last time
 
+	link int // index of that of link-local addresses; 0: none, or not known yet
+
 	// Of the kernel plane. Ours says that the tunnel of our ID in the kernel is ours,
 	// and had that there was one before.
 	ours, had, adopted bool
@@ -113,10 +115,12 @@ func (t *static) checkSoon(now time.Time) {
 
 // check makes the tunnel what the configuration says, as far as it is not.
 func (t *static) check(now time.Time) {
-	var err error
-	if t.kernelPlane() {
+	err := t.keepLink()
+	switch {
+	case err != nil:
+	case t.kernelPlane():
 		err = t.makeKernel(now)
-	} else {
+	default:
 		for _, s := range t.sessions {
 			err = errors.Join(err, s.makeUser(now))
 		}

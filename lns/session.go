@@ -62,7 +62,7 @@ func lineOf(c *engine.Call) subscriber.Line {
 // tunnelLine is what is known of a tunnel that is up.
 func tunnelLine(t *engine.Tunnel) subscriber.Line {
 	return subscriber.Line{
-		Tunnel: t.ID(), PeerTunnel: t.PeerID(), Local: t.Local(), Peer: t.Peer(),
+		Version: t.Version(), Tunnel: t.ID(), PeerTunnel: t.PeerID(), Local: t.Local(), Peer: t.Peer(),
 		HostName: t.HostName(), PeerHostName: t.PeerHostName(), PeerName: t.Name(), LNS: true,
 	}
 }

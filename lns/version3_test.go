@@ -9,6 +9,7 @@ import (
 	"adit/internal/config"
 	"adit/internal/engine"
 	"adit/proto/l2tp"
+	"adit/proto/tunnel"
 )
 
 // An SCCRQ is answered in the version that its peer's block prefers of those that it
@@ -87,5 +88,24 @@ func TestSpecOfVersion3(t *testing.T) {
 	p.V3.AllowPPP, p.V3.Pseudowires = false, []*config.Pseudowire{other, lan}
 	if spec = ask(); !spec.KernelPlane || !slices.Equal(spec.Tunnel.Pseudowires, []l2tp.PseudowireType{l2tp.PseudowireEthernet}) {
 		t.Errorf("%+v", spec)
+	}
+}
+
+// What the AAA layer is told of a tunnel has its version, which NAS-Port depends on.
+func TestLineOfAVersion(t *testing.T) {
+	cfg := testConfig()
+	cfg.L2TPv3.RouterID = 1
+	cfg.LNS.Peers[0].V3 = config.PeerV3{Versions: []uint8{3, 2}, AllowPPP: true}
+	b := newBed(t, cfg)
+	for version := uint8(l2tp.Version); version <= l2tp.Version3; version++ {
+		spec := &engine.TunnelSpec{Name: "lac-a", Handler: b.caller, Tunnel: tunnel.Config{
+			Version: version, HostName: "lac-a", RouterID: 2, Pseudowires: []l2tp.PseudowireType{l2tp.PseudowirePPP},
+		}}
+		if err := b.lac.Dial(netip.MustParseAddrPort("0.0.0.0:0"), b.addr, spec); err != nil {
+			t.Fatal(err)
+		}
+		if line := tunnelLine(await[up](t, b.caller).t); line.Version != version || line.Tunnel == 0 || line.PeerHostName != "lns.test" {
+			t.Errorf("version %d: %+v", version, line)
+		}
 	}
 }

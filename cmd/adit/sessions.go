@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,22 +38,30 @@ func showSessions(w io.Writer, sessions []control.Session, now time.Time) error 
 		return err
 	}
 	header := []string{"SESSION", "PEER ID", "PEER", "NAME", "USER", "ROLE", "STATE", "PHASE", "SINCE", "BRIDGE", "INTERFACE",
-		"TYPE", "REMOTE END ID", "COOKIES", "SUBLAYERS", "CIRCUIT", "PEER CIRCUIT", "SEQUENCE",
+		"TYPE", "REMOTE END ID", "APPLICATION", "COOKIES", "SUBLAYERS", "CIRCUIT", "PEER CIRCUIT", "SEQUENCE",
 		"LOCAL", "REMOTE", "REMOTE IPV6", "ROUTES", "DROPS", "RX", "TX"}
 	rows := make([][]string, len(sessions))
 	for i, s := range sessions {
 		rows[i] = []string{
 			fmt.Sprintf("%d/%d", s.Tunnel, s.ID), id(s.PeerID), dash(s.TunnelPeer), dash(s.Name), dash(s.User),
 			dash(s.Role), dash(s.State), dash(s.Phase), age(now, s.Since), dash(s.Bridge), dash(s.Interface),
-			dash(s.Pseudowire), dash(s.RemoteEndID), cookies(s.CookieLength, s.PeerCookieLength), sublayers(s),
+			dash(s.Pseudowire), dash(s.RemoteEndID), application(s.ApplicationID), cookies(s.CookieLength, s.PeerCookieLength), sublayers(s),
 			dash(s.CircuitStatus), dash(s.PeerCircuitStatus), numbering(s),
 			address(s.LocalAddress), address(s.RemoteAddress), address(s.RemoteIPv6), routes(s.Routes), reasons(s.Drops),
 			octets(s.Traffic.RxBytes), octets(s.Traffic.TxBytes),
 		}
 	}
-	header, rows = withoutEmpty(header, rows, "USER", "PHASE", "TYPE", "REMOTE END ID", "COOKIES", "SUBLAYERS",
+	header, rows = withoutEmpty(header, rows, "USER", "PHASE", "TYPE", "REMOTE END ID", "APPLICATION", "COOKIES", "SUBLAYERS",
 		"CIRCUIT", "PEER CIRCUIT", "SEQUENCE", "REMOTE IPV6", "ROUTES", "DROPS")
 	return table(w, header, rows)
+}
+
+// application is an Application ID, if there is one.
+func application(id *uint16) string {
+	if id == nil {
+		return "-"
+	}
+	return strconv.FormatUint(uint64(*id), 10)
 }
 
 // sublayers are those of what comes and of what goes, of version 3.

@@ -114,7 +114,7 @@ func TestStaticAdd(t *testing.T) {
 func version3Sessions() []control.Session {
 	return []control.Session{
 		{ID: 1<<32 - 1, PeerID: 1 << 31, Tunnel: 4000000000, TunnelPeer: "pop", Name: "lan", Role: "lac", State: "up", Since: ago(time.Minute), Bridge: "ethernet/tap",
-			Interface: "l2tpeth0", Version: 3, Pseudowire: "ethernet", RemoteEndID: "circuit \x1b", CookieLength: 8, PeerCookieLength: 4, Sublayer: "default",
+			Interface: "l2tpeth0", Version: 3, Pseudowire: "ethernet", RemoteEndID: "circuit \x1b", ApplicationID: new(uint16), CookieLength: 8, PeerCookieLength: 4, Sublayer: "default",
 			PeerSublayer: "none", CircuitStatus: "active", PeerCircuitStatus: "inactive, circuit receive fault",
 			Sequencing: control.Sequencing{Required: true, Late: 3, Lost: 1}},
 		{ID: 5, Tunnel: 4000000000, TunnelPeer: "pop", Role: "lac", State: "setting up", Version: 3, Pseudowire: "ppp", Sublayer: "default", PeerSublayer: "default",

@@ -187,6 +187,7 @@ func version3View(v *control.Session, c *engine.CallInfo) {
 		return
 	}
 	v.Pseudowire, v.RemoteEndID = c.Pseudowire.String(), endID(c.Params.RemoteEndID)
+	v.ApplicationID = c.Params.ApplicationID
 	v.CookieLength, v.PeerCookieLength = c.CookieLength, c.PeerCookieLength
 	v.Sublayer, v.PeerSublayer = c.Sublayer.String(), c.PeerSublayer.String()
 	v.CircuitStatus, v.PeerCircuitStatus = c.LocalStatus.String(), c.PeerStatus.String()

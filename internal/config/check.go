@@ -55,7 +55,6 @@ func (c *checker) check(raw *rawConfig) {
 		ReceiveWindowSize: 64,
 		RetransmitInitial: time.Second,
 		RetransmitCap:     8 * time.Second,
-		MaxRetransmits:    5,
 		AckDelay:          100 * time.Millisecond,
 		HelloInterval:     time.Minute,
 		SetupTimeout:      time.Minute,

@@ -116,7 +116,7 @@ type ControlChannel struct {
 	ReceiveWindowSize uint16        // 1 to 1024 messages
 	RetransmitInitial time.Duration // above 0, not above RetransmitCap
 	RetransmitCap     time.Duration // at least 8 s
-	MaxRetransmits    int           // 1 to 30
+	MaxRetransmits    int           // 1 to 30; 0: as the version's RFC recommends, 5 or 10
 	AckDelay          time.Duration // 0 (at once) to 500 ms
 	HelloInterval     time.Duration // 0: no HELLO is ever sent
 	SetupTimeout      time.Duration // above 0; from SCCRQ to established

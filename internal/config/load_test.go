@@ -154,7 +154,7 @@ func TestDefaults(t *testing.T) {
 		// MUST be no less than 8 seconds", "a recommended default is 5"; section
 		// 5.5: "a recommended default is 60 seconds".
 		ControlChannel: ControlChannel{ReceiveWindowSize: 64, RetransmitInitial: time.Second,
-			RetransmitCap: 8 * time.Second, MaxRetransmits: 5, AckDelay: 100 * time.Millisecond,
+			RetransmitCap: 8 * time.Second, AckDelay: 100 * time.Millisecond,
 			HelloInterval: time.Minute, SetupTimeout: time.Minute},
 		PPPD:     PPPD{Path: "/usr/sbin/pppd", StopTimeout: 5 * time.Second},
 		TUN:      TUN{Name: "adit0", MTU: 1500, Queues: 1},

@@ -18,8 +18,12 @@ type Pseudowire struct {
 	// Type of the pseudowire; not PPP, whose sessions have a Profile.
 	Type l2tp.PseudowireType
 	// RemoteEndID names the circuit in ICRQ and OCRQ, RFC 3931 section 5.4.4; at most
-	// 1,017 octets. The name is the default. Unique.
+	// 1,017 octets. The name is the default. Unique, together with ApplicationID.
 	RemoteEndID []byte
+	// ApplicationID is that AVP (67) of our ICRQ and OCRQ, and what those of the peer
+	// must say; nil: none is sent, and any is taken that no other pseudowire of the same
+	// RemoteEndID has.
+	ApplicationID *uint16
 
 	DataPlane DataPlane
 

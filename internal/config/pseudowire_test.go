@@ -18,6 +18,7 @@ const everyPseudowire = `
 [[pseudowires]]
 name = "all"
 remote_end_id = "circuit 1"
+application_id = 65535
 dataplane = "kernel"
 interface = "all%d"
 mtu = 65521
@@ -29,6 +30,7 @@ sequencing = "all"
 reorder_timeout = "50ms"
 [[pseudowires]]
 name = "least"
+remote_end_id = "circuit 1"
 [[pseudowires]]
 name = "ip"
 type = "ip"
@@ -56,11 +58,11 @@ func TestPseudowires(t *testing.T) {
 		CookieLength: 8, Sublayer: l2tp.SublayerATM, Switch: one}
 	one.Switch = other
 	want := []*Pseudowire{{
-		Name: "all", Type: l2tp.PseudowireEthernet, RemoteEndID: []byte("circuit 1"), DataPlane: DataPlaneKernel,
+		Name: "all", Type: l2tp.PseudowireEthernet, RemoteEndID: []byte("circuit 1"), ApplicationID: new(uint16(65535)), DataPlane: DataPlaneKernel,
 		Interface: "all%d", MTU: 65521, Bridge: "br0", VLAN: 7, CookieLength: 4,
 		Sublayer: l2tp.SublayerDefault, Sequencing: l2tp.SequencingAll, ReorderTimeout: 50 * time.Millisecond,
 	}, {
-		Name: "least", Type: l2tp.PseudowireEthernet, RemoteEndID: []byte("least"), CookieLength: 8, Sublayer: l2tp.SublayerDefault,
+		Name: "least", Type: l2tp.PseudowireEthernet, RemoteEndID: []byte("circuit 1"), CookieLength: 8, Sublayer: l2tp.SublayerDefault,
 	}, {
 		Name: "ip", Type: l2tp.PseudowireIP, RemoteEndID: []byte("ip"), DataPlane: DataPlaneUserspace, CookieLength: 8,
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/30"), netip.MustParsePrefix("2001:db8::1/64")},
@@ -106,6 +108,7 @@ name = "unused"
 [[pseudowires]]
 name = "static"
 cookie_length = 4
+application_id = 0
 bridge = "br0"
 addresses = ["10.0.0.1/24"]
 sublayer = "none"
@@ -143,10 +146,10 @@ challenge = true
 		got = append(got, fmt.Sprintf("%d %s", w.Line, w.Key))
 	}
 	want := []string{
-		"3 l2tpv3.listen_ip", "4 pseudowires[0]", "8 pseudowires[1].cookie_length", "10 pseudowires[1].addresses",
-		"12 pseudowires[1].reorder_timeout", "19 l2tpv3.static[0].dead_after", "20 l2tpv3.static[0].link_down",
-		"22 l2tpv3.static[1]", "31 lns.peers[0].digests", "32 lns.peers[0].ppp", "33 lns.peers[0].other_secret",
-		"39 lac.tunnels[0].challenge",
+		"3 l2tpv3.listen_ip", "4 pseudowires[0]", "8 pseudowires[1].cookie_length", "9 pseudowires[1].application_id",
+		"11 pseudowires[1].addresses", "13 pseudowires[1].reorder_timeout", "20 l2tpv3.static[0].dead_after", "21 l2tpv3.static[0].link_down",
+		"23 l2tpv3.static[1]", "32 lns.peers[0].digests", "33 lns.peers[0].ppp", "34 lns.peers[0].other_secret",
+		"40 lac.tunnels[0].challenge",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s\n%v", diff, cfg.Warnings)

@@ -60,7 +60,9 @@ func (c *checker) checkWireKind(w *wire) {
 	switched := w.Switch != nil || w.raw.Switch != nil // a wrong one was reported
 	if switched {
 		other := ""
-		if w.Switch != nil {
+		if w.raw.Switch != nil {
+			other = *w.raw.Switch
+		} else {
 			other = w.Switch.Name
 		}
 		for _, k := range []string{"interface", "mtu", "bridge", "addresses", "vlan"} {
@@ -161,10 +163,13 @@ func (c *checker) checkWireUse(w *wire) {
 	if w.MTU > maxUserspaceMTU && w.DataPlane != DataPlaneKernel {
 		c.add(joinKey(w.at, "mtu"), `is %d, and the userspace data plane takes %d at most; make it less, or write dataplane = "kernel"`, w.MTU, maxUserspaceMTU)
 	}
-	switch {
-	case w.static && w.cookieKey != "":
+	if w.static && w.cookieKey != "" {
 		c.warn(w.cookieKey, "does nothing, because a static session has its cookies in its own block; take it away")
-	case w.usedBy == "" && w.offeredTo == "":
+	}
+	if w.static && w.applicationKey != "" {
+		c.warn(w.applicationKey, "does nothing, because nobody asks for a static session; take it away")
+	}
+	if w.usedBy == "" && w.offeredTo == "" {
 		c.warn(w.at, "nobody has the pseudowire %q; name it in a session or in pseudowires of a peer, or take it away", w.Name)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,11 +16,12 @@ type wire struct {
 	at  string // its key
 	raw rawWire
 
-	cookieKey string // of cookie_length, if that is given
-	usedBy    string // key of the session that has it; empty: none
-	offeredTo string // key in the first list that offers it; empty: none
-	static    bool   // usedBy is a static session
-	inline    bool   // it has no block of its own, but is described by a static session
+	// Keys of cookie_length and application_id, if those are given.
+	cookieKey, applicationKey string
+	usedBy                    string // key of the session that has it; empty: none
+	offeredTo                 string // key in the first list that offers it; empty: none
+	static                    bool   // usedBy is a static session
+	inline                    bool   // it has no block of its own, but is described by a static session
 }
 
 // pseudowireTypes are those that a pseudowire may have: all but PPP.
@@ -59,7 +61,7 @@ const (
 )
 
 func (c *checker) checkPseudowires(raw []rawPseudowire) {
-	ends := map[string]string{}
+	ends := map[circuitID]string{}
 	for i, r := range raw {
 		at := joinIndex("pseudowires", i)
 		key := func(k string) string { return joinKey(at, k) }
@@ -73,23 +75,44 @@ func (c *checker) checkPseudowires(raw []rawPseudowire) {
 		if r.CookieLength != nil {
 			w.cookieKey = key("cookie_length")
 		}
-		// RFC 3931 section 5.4.4, Remote End ID: "an identifier used to bind L2TP
-		// sessions to a given circuit, interface, or bridging instance", "whose value
-		// is unique for a given LCCE peer".
-		end := c.text(key("remote_end_id"), r.RemoteEndID, name)
-		if r.RemoteEndID != nil && end == "" {
-			c.missing(key("remote_end_id"), "is empty; write what peers call the circuit, or take the key away for its name")
-		}
-		first, taken := ends[end]
-		switch {
-		case end == "":
-		case taken && (r.RemoteEndID != nil || w.Name != ""):
-			c.add(key("remote_end_id"), "%q is that of %s already; choose another", end, first)
-		default:
-			ends[end] = at
-		}
-		w.RemoteEndID = []byte(end)
+		c.circuitID(at, r, w, ends)
 		c.cfg.Pseudowires = append(c.cfg.Pseudowires, w.Pseudowire)
+	}
+}
+
+// circuitID is what tells the circuits of requests apart.
+type circuitID struct {
+	end         string
+	application int // -1: none
+}
+
+// circuitID reads what peers call a pseudowire; ends has the key of each that was read.
+//
+// RFC 3931 section 5.4.4, Remote End ID: "an identifier used to bind L2TP sessions to a
+// given circuit, interface, or bridging instance", "whose value is unique for a given LCCE
+// peer". "Other AVPs MAY be used for LCCE or circuit identification", which is what we do
+// with the Application ID.
+func (c *checker) circuitID(at string, r rawPseudowire, w *wire, ends map[circuitID]string) {
+	key := func(k string) string { return joinKey(at, k) }
+	end := c.text(key("remote_end_id"), r.RemoteEndID, w.Name)
+	if r.RemoteEndID != nil && end == "" {
+		c.missing(key("remote_end_id"), "is empty; write what peers call the circuit, or take the key away for its name")
+	}
+	w.RemoteEndID = []byte(end)
+	id := circuitID{end, c.number(key("application_id"), r.ApplicationID, -1, 0, math.MaxUint16)}
+	if r.ApplicationID != nil {
+		w.applicationKey = key("application_id")
+		w.ApplicationID = new(uint16(id.application))
+	}
+	first, taken := ends[id]
+	switch {
+	case end == "", r.ApplicationID != nil && id.application < 0: // which was said
+	case taken && r.ApplicationID != nil:
+		c.add(key("application_id"), "%d with the remote_end_id %q is that of %s already; choose another", id.application, end, first)
+	case taken:
+		c.add(key("remote_end_id"), "%q is that of %s already; choose another, or tell the two apart by application_id", end, first)
+	default:
+		ends[id] = at
 	}
 }
 

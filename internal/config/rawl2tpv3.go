@@ -13,10 +13,11 @@ type rawL2TPv3 struct {
 type rawPseudowire struct {
 	rawWire
 
-	Name         *string `toml:"name"`
-	RemoteEndID  *string `toml:"remote_end_id"`
-	DataPlane    *string `toml:"dataplane"`
-	CookieLength *int64  `toml:"cookie_length"`
+	Name          *string `toml:"name"`
+	RemoteEndID   *string `toml:"remote_end_id"`
+	ApplicationID *int64  `toml:"application_id"`
+	DataPlane     *string `toml:"dataplane"`
+	CookieLength  *int64  `toml:"cookie_length"`
 }
 
 // rawWire is the keys of a pseudowire that a static session may have itself.

@@ -10,6 +10,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"adit/proto/reliable"
 )
 
 const etc = "../../etc"
@@ -147,6 +149,11 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	def := mustLoad(t, "", nil)
+	// Its default is one for each version.
+	if cfg.ControlChannel.MaxRetransmits != reliable.DefaultMaxRetransmits || def.ControlChannel.MaxRetransmits != 0 {
+		t.Errorf("max_retransmits is shown as %d, and is %d by default", cfg.ControlChannel.MaxRetransmits, def.ControlChannel.MaxRetransmits)
+	}
+	cfg.ControlChannel.MaxRetransmits = 0
 	if cfg.Limits != def.Limits || cfg.ControlChannel != def.ControlChannel || cfg.PPPD != def.PPPD || cfg.Log != def.Log {
 		t.Errorf("the reference shows %+v %+v %+v %+v\nthe defaults are %+v %+v %+v %+v",
 			cfg.Limits, cfg.ControlChannel, cfg.PPPD, cfg.Log, def.Limits, def.ControlChannel, def.PPPD, def.Log)
@@ -213,6 +220,7 @@ versions = [3]
 `, nil)
 	// These have no default but none.
 	shown := *cfg.Pseudowires[0]
+	shown.ApplicationID = nil
 	shown.RemoteEndID, shown.Interface, shown.Bridge = least.Pseudowires[0].RemoteEndID, "", ""
 	if shown.MTU != 1500 {
 		t.Errorf("mtu is shown as %d; the default is 1500", shown.MTU)

@@ -235,6 +235,8 @@ type Session struct {
 	// RemoteEndID names the circuit: as it is if it can be printed, else as "0x" and
 	// hexadecimal digits.
 	RemoteEndID string `json:"remote_end_id,omitempty"`
+	// ApplicationID is which of the circuits of that name is meant; nil: none was said.
+	ApplicationID *uint16 `json:"application_id,omitempty"`
 	// Octets of the cookies, in what comes and in what goes; they are secrets.
 	CookieLength     int    `json:"cookie_length,omitempty"`
 	PeerCookieLength int    `json:"peer_cookie_length,omitempty"`

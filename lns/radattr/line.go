@@ -11,10 +11,19 @@ import (
 	"layeh.com/radius/rfc2869"
 
 	"adit/lns/subscriber"
+	"adit/proto/l2tp"
 )
 
-// NASPort is the NAS-Port of a session: our Tunnel ID above our Session ID.
+// NASPort is the NAS-Port of a session: in version 2 our Tunnel ID above our Session ID,
+// in version 3 our Session ID, which no other session has in any tunnel.
+//
+// RFC 2661 section 3.1: "Session ID indicates the identifier for a session within a
+// tunnel", and both IDs have 16 bits there. RFC 3931 section 4.1: "The Session ID alone provides the
+// necessary context for all further packet processing".
 func NASPort(line *subscriber.Line) uint32 {
+	if line.Version == l2tp.Version3 {
+		return line.Session
+	}
 	return line.Tunnel<<16 | line.Session
 }
 

@@ -152,6 +152,31 @@ func TestLineBounds(t *testing.T) {
 	}
 }
 
+// TestNASPort: no two sessions of a version have the same NAS-Port. RFC 2865 section 5.5:
+// "This Attribute indicates the physical port number of the NAS which is authenticating the
+// user." In version 3 the IDs have 32 bits, and would run into each other in one number.
+func TestNASPort(t *testing.T) {
+	for _, c := range []struct {
+		line subscriber.Line
+		want uint32
+		id   string
+	}{
+		{subscriber.Line{Version: 2, Tunnel: 17, Session: 34}, 17<<16 | 34, "l2tp 17/34"},
+		{subscriber.Line{Tunnel: 65535, Session: 65535}, 1<<32 - 1, "l2tp 65535/65535"},
+		{subscriber.Line{Version: 3, Tunnel: 0x00020001, Session: 0x80000022}, 0x80000022, "l2tp 131073/2147483682"},
+		{subscriber.Line{Version: 3, Tunnel: 0x00010001, Session: 0x00010022}, 0x00010022, "l2tp 65537/65570"},
+		{subscriber.Line{Version: 3, Tunnel: 0x00010001, Session: 0x00000022}, 0x22, "l2tp 65537/34"},
+	} {
+		p := radius.New(radius.CodeAccessRequest, []byte("secret"))
+		if err := AccessRequest(p, ourNAS, &c.line, "u", ppp.AuthRequest{Method: ppp.MethodPAP, Password: []byte("p")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if port, id := rfc2865.NASPort_Get(p), rfc2869.NASPortID_GetString(p); uint32(port) != c.want || NASPort(&c.line) != c.want || id != c.id {
+			t.Errorf("%+v: %d and %q, want %d and %q", c.line, uint32(port), id, c.want, c.id)
+		}
+	}
+}
+
 // TestTunnelEnds: the client is who began the tunnel, a LAC. As a LAC we are that.
 func TestTunnelEnds(t *testing.T) {
 	line := aLine()

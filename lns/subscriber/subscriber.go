@@ -17,7 +17,8 @@ type Line struct {
 	// that was started anew.
 	ID string
 
-	// The tunnel: who speaks L2TP with whom.
+	// The tunnel: who speaks L2TP with whom, and in which version, 2 (or 0) or 3.
+	Version              uint8
 	Tunnel, PeerTunnel   uint32
 	Session, PeerSession uint32
 	Local, Peer          netip.AddrPort
