@@ -68,10 +68,13 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 		{fromB: true, msg: &l2tp.ACK{}, avps: "0,59", mandatory: "1,1", want: map[string]string{"l2tp.avp.message_type": "20"}},
 		{msg: &l2tp.HELLO{}, avps: "0,59", mandatory: "1,1", want: map[string]string{"l2tp.avp.message_type": "6"}},
 		{msg: &l2tp.ICRQ{
-			AssignedSessionID: 0xaaaaaaaa, CallSerialNumber: 9, PseudowireType: l2tp.PseudowireEthernet, RemoteEndID: []byte("office"),
-			SessionTie: pointer[uint64](0x1112131415161718), CircuitStatus: l2tp.CircuitActive | l2tp.CircuitNew,
-			Cookie: []byte{0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8}, Sublayer: l2tp.SublayerDefault, Sequencing: l2tp.SequencingAll,
-			TxConnectSpeed: 10_000_000_000, RxConnectSpeed: 20_000_000_000, PhysicalChannelID: pointer[uint32](77),
+			AssignedSessionID: 0xaaaaaaaa, CallSerialNumber: 9, PhysicalChannelID: pointer[uint32](77),
+			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireEthernet, RemoteEndID: []byte("office"), SessionTie: pointer[uint64](0x1112131415161718)},
+			Session3: l2tp.Session3{
+				CircuitStatus: l2tp.CircuitActive | l2tp.CircuitNew,
+				Cookie:        []byte{0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8}, Sublayer: l2tp.SublayerDefault,
+				Sequencing: l2tp.SequencingAll, TxConnectSpeed: 10_000_000_000, RxConnectSpeed: 20_000_000_000,
+			},
 		}, avps: "0,59,63,64,15,68,66,5,71,65,69,70,74,75,25", mandatory: "1,1,1,1,0,1,1,1,1,1,1,1,0,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "10", "l2tp.avp.local_session_id": "2863311530", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "9", "l2tp.avp.pseudowire_type": "5", "l2tp.avp.remote_end_id": "office",
@@ -80,8 +83,11 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 			"l2tp.avp.tx_connect_speed_v3": "10000000000", "l2tp.avp.rx_connect_speed_v3": "20000000000", "l2tp.avp.physical_channel": "77",
 		}},
 		{fromB: true, msg: &l2tp.ICRP{
-			AssignedSessionID: 0xbbbbbbbb, RemoteSessionID: 0xaaaaaaaa, Cookie: []byte{0xb1, 0xb2, 0xb3, 0xb4}, Sublayer: l2tp.SublayerDefault,
-			Sequencing: l2tp.SequencingNonIP, TxConnectSpeed: 1, RxConnectSpeed: 2, PhysicalChannelID: pointer[uint32](78),
+			AssignedSessionID: 0xbbbbbbbb, RemoteSessionID: 0xaaaaaaaa, PhysicalChannelID: pointer[uint32](78),
+			Session3: l2tp.Session3{
+				Cookie: []byte{0xb1, 0xb2, 0xb3, 0xb4}, Sublayer: l2tp.SublayerDefault, Sequencing: l2tp.SequencingNonIP,
+				TxConnectSpeed: 1, RxConnectSpeed: 2,
+			},
 		}, avps: "0,59,63,64,71,65,69,70,74,75,25", mandatory: "1,1,1,1,1,1,1,1,0,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "11", "l2tp.avp.local_session_id": "3149642683", "l2tp.avp.remote_session_id": "2863311530",
 			"l2tp.avp.circuit_status": "0", "l2tp.avp.circuit_type": "0", "l2tp.avp.assigned_cookie": "b1b2b3b4",
@@ -89,17 +95,18 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 			"l2tp.avp.tx_connect_speed_v3": "1", "l2tp.avp.rx_connect_speed_v3": "2", "l2tp.avp.physical_channel": "78",
 		}},
 		{msg: &l2tp.ICCN{
-			AssignedSessionID: 0xaaaaaaaa, RemoteSessionID: 0xbbbbbbbb, Sublayer: pointer(l2tp.SublayerDefault),
-			Sequencing: pointer(l2tp.SequencingAll), CircuitStatus: pointer(l2tp.CircuitActive), TxConnectSpeed: 3, RxConnectSpeed: 4,
+			AssignedSessionID: 0xaaaaaaaa, RemoteSessionID: 0xbbbbbbbb, TxConnectSpeed: 3, RxConnectSpeed: 4,
+			Update3: l2tp.Update3{Sublayer: pointer(l2tp.SublayerDefault), Sequencing: pointer(l2tp.SequencingAll), CircuitStatus: pointer(l2tp.CircuitActive)},
 		}, avps: "0,59,63,64,69,70,71,74,75", mandatory: "1,1,1,1,1,1,1,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "12", "l2tp.avp.local_session_id": "2863311530", "l2tp.avp.remote_session_id": "3149642683",
 			"l2tp.avp.layer2_specific_sublayer": "1", "l2tp.avp.data_sequencing": "2", "l2tp.avp.circuit_status": "1",
 			"l2tp.avp.circuit_type": "0", "l2tp.avp.tx_connect_speed_v3": "3", "l2tp.avp.rx_connect_speed_v3": "4",
 		}},
 		{fromB: true, msg: &l2tp.OCRQ{
-			AssignedSessionID: 0x0000bbbb, CallSerialNumber: 10, PseudowireType: l2tp.PseudowireHDLC, RemoteEndID: []byte("42"),
-			CircuitStatus: l2tp.CircuitNew, MinimumBPS: 1, MaximumBPS: 2, BearerType: l2tp.BearerAnalog, FramingType: l2tp.FramingSync,
+			AssignedSessionID: 0x0000bbbb, CallSerialNumber: 10, MinimumBPS: 1, MaximumBPS: 2, BearerType: l2tp.BearerAnalog, FramingType: l2tp.FramingSync,
 			CalledNumber: "0800", SubAddress: "1",
+			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireHDLC, RemoteEndID: []byte("42")},
+			Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitNew},
 		}, avps: "0,59,63,64,15,68,66,71,16,17,18,19,21,23", mandatory: "1,1,1,1,0,1,1,1,0,0,0,0,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "7", "l2tp.avp.local_session_id": "48059", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "10", "l2tp.avp.pseudowire_type": "6", "l2tp.avp.remote_end_id": "42",
@@ -107,7 +114,7 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 			"l2tp.avp.analog_bearer_type": "1", "l2tp.avp.digital_bearer_type": "0", "l2tp.avp.async_framing_type": "0",
 			"l2tp.avp.sync_framing_type": "1", "l2tp.avp.called_number": "0800", "l2tp.avp.sub_address": "1",
 		}},
-		{msg: &l2tp.OCRP{AssignedSessionID: 0x0000aaaa, RemoteSessionID: 0x0000bbbb, CircuitStatus: l2tp.CircuitActive},
+		{msg: &l2tp.OCRP{AssignedSessionID: 0x0000aaaa, RemoteSessionID: 0x0000bbbb, Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitActive}},
 			avps: "0,59,63,64,71", mandatory: "1,1,1,1,1", want: map[string]string{
 				"l2tp.avp.message_type": "8", "l2tp.avp.local_session_id": "43690", "l2tp.avp.remote_session_id": "48059",
 				"l2tp.avp.circuit_status": "1", "l2tp.avp.circuit_type": "0",
@@ -118,15 +125,17 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 				"l2tp.avp.tx_connect_speed_v3": "1099511627776",
 			}},
 		{msg: &l2tp.ICRQ{
-			AssignedSessionID: 0x00aa00aa, PseudowireType: l2tp.PseudowireATMAAL5, RemoteEndID: []byte("atm"), Sublayer: l2tp.SublayerATM,
-			CallingNumber: "99", CalledNumber: "98",
+			AssignedSessionID: 0x00aa00aa,
+			CallingNumber:     "99", CalledNumber: "98",
+			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireATMAAL5, RemoteEndID: []byte("atm")},
+			Session3: l2tp.Session3{Sublayer: l2tp.SublayerATM},
 		}, avps: "0,59,63,64,15,68,66,71,69,22,21", mandatory: "1,1,1,1,0,1,1,1,1,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "10", "l2tp.avp.local_session_id": "11141290", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "0", "l2tp.avp.pseudowire_type": "2", "l2tp.avp.remote_end_id": "atm",
 			"l2tp.avp.circuit_status": "0", "l2tp.avp.circuit_type": "0", "l2tp.avp.layer2_specific_sublayer": "2",
 			"l2tp.avp.calling_number": "99", "l2tp.avp.called_number": "98",
 		}},
-		{fromB: true, msg: &l2tp.ICRP{AssignedSessionID: 0x00bb00bb, RemoteSessionID: 0x00aa00aa, Sublayer: l2tp.SublayerATM},
+		{fromB: true, msg: &l2tp.ICRP{AssignedSessionID: 0x00bb00bb, RemoteSessionID: 0x00aa00aa, Session3: l2tp.Session3{Sublayer: l2tp.SublayerATM}},
 			avps: "0,59,63,64,71,69", mandatory: "1,1,1,1,1,1", want: map[string]string{
 				"l2tp.avp.message_type": "11", "l2tp.avp.local_session_id": "12255419", "l2tp.avp.remote_session_id": "11141290",
 				"l2tp.avp.circuit_status": "0", "l2tp.avp.circuit_type": "0", "l2tp.avp.layer2_specific_sublayer": "2",

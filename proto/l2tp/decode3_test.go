@@ -23,13 +23,14 @@ func good3(wire string) Message {
 	case sccrq3:
 		return &SCCRQ{HostName: "lac", RouterID: 0x0a000001, AssignedTunnelID: 0x12345678, Pseudowires: []PseudowireType{PseudowireEthernet}}
 	case icrp3:
-		return &ICRP{AssignedSessionID: 2, RemoteSessionID: 0x00010203, CircuitStatus: CircuitActive}
+		return &ICRP{AssignedSessionID: 2, RemoteSessionID: 0x00010203, Session3: Session3{CircuitStatus: CircuitActive}}
 	case iccn3:
 		return &ICCN{AssignedSessionID: 0x00010203, RemoteSessionID: 2}
 	}
 	return &ICRQ{
-		AssignedSessionID: 0x00010203, CallSerialNumber: 1, PseudowireType: PseudowireEthernet,
-		RemoteEndID: []byte{0, 0, 0, 100}, CircuitStatus: CircuitActive | CircuitNew,
+		AssignedSessionID: 0x00010203, CallSerialNumber: 1,
+		Request3: Request3{PseudowireType: PseudowireEthernet, RemoteEndID: []byte{0, 0, 0, 100}},
+		Session3: Session3{CircuitStatus: CircuitActive | CircuitNew},
 	}
 }
 
@@ -148,7 +149,7 @@ func TestCircuitStatusReserved(t *testing.T) {
 	if err != nil || m.(*ICRP).CircuitStatus != CircuitActive {
 		t.Errorf("%+v, %v", m, err)
 	}
-	b, err := AppendMessage(nil, &ICRP{AssignedSessionID: 1, CircuitStatus: 0xff81}, AppendOptions{Version: Version3})
+	b, err := AppendMessage(nil, &ICRP{AssignedSessionID: 1, Session3: Session3{CircuitStatus: 0xff81}}, AppendOptions{Version: Version3})
 	if err != nil || b[len(b)-2] != 0 || b[len(b)-1] != 1 {
 		t.Errorf("%x, %v", b, err)
 	}
@@ -252,7 +253,7 @@ func TestVersion2Keeps(t *testing.T) {
 	if b, err := AppendMessage(nil, scccn, AppendOptions{Version: Version3}); err != nil || len(b) != 8 {
 		t.Errorf("%x, %v", b, err)
 	}
-	icrp := &ICRP{AssignedSessionID: 0x0102, RemoteSessionID: 5, Cookie: []byte{1, 2, 3, 4}, CircuitStatus: CircuitActive}
+	icrp := &ICRP{AssignedSessionID: 0x0102, RemoteSessionID: 5, Session3: Session3{Cookie: []byte{1, 2, 3, 4}, CircuitStatus: CircuitActive}}
 	if b, err := AppendMessage(nil, icrp, AppendOptions{}); err != nil || string(b) != string(octets(t, typeAVP(TypeICRP)+"8008 0000 000e 0102")) {
 		t.Errorf("%x, %v", b, err)
 	}
@@ -278,8 +279,8 @@ func TestAppendErrors3(t *testing.T) {
 		{"too many pseudowires", &SCCRP{HostName: "a", AssignedTunnelID: 1, Pseudowires: make([]PseudowireType, 509)}, ErrValueTooLong},
 		{"no session ID", &ICRP{}, ErrValueMissing},
 		{"no session ID in SLI", &SLI{}, ErrValueMissing},
-		{"cookie of 3 octets", &ICRP{AssignedSessionID: 1, Cookie: []byte{1, 2, 3}}, ErrValueTooLong},
-		{"Remote End ID too long", &ICRQ{AssignedSessionID: 1, RemoteEndID: make([]byte, 1018)}, ErrValueTooLong},
+		{"cookie of 3 octets", &ICRP{AssignedSessionID: 1, Session3: Session3{Cookie: []byte{1, 2, 3}}}, ErrValueTooLong},
+		{"Remote End ID too long", &ICRQ{AssignedSessionID: 1, Request3: Request3{RemoteEndID: make([]byte, 1018)}}, ErrValueTooLong},
 	} {
 		b, err := AppendMessage([]byte{9}, test.m, AppendOptions{Version: Version3})
 		if !errors.Is(err, test.want) || len(b) != 1 {
@@ -300,8 +301,9 @@ const hidden3 = "8008 0000 0000 000a" + testVector + `
 func TestHidden3FromElsewhere(t *testing.T) {
 	m, err := ParseMessage(Version3, octets(t, hidden3), secret)
 	want := &ICRQ{
-		AssignedSessionID: 0x7788aabb, CallSerialNumber: 1, PseudowireType: PseudowireEthernet,
-		RemoteEndID: []byte("circuit-0123456789-0123456789"), CircuitStatus: CircuitActive | CircuitNew,
+		AssignedSessionID: 0x7788aabb, CallSerialNumber: 1,
+		Request3: Request3{PseudowireType: PseudowireEthernet, RemoteEndID: []byte("circuit-0123456789-0123456789")},
+		Session3: Session3{CircuitStatus: CircuitActive | CircuitNew},
 	}
 	if err != nil || cmp.Diff(want, m) != "" {
 		t.Errorf("%v: %s", err, cmp.Diff(want, m))

@@ -57,53 +57,10 @@ func (e *encoder) sessionIDs(local, remote uint32) {
 	e.uint32(AVPRemoteSessionID, remote)
 }
 
-// session3 writes what an ICRQ, ICRP, OCRQ and OCRP of version 3 have in common, after
-// their IDs.
-func (e *encoder) session3(s session3) {
-	e.uint16(AVPCircuitStatus, uint16(s.status&circuitStatusMask))
-	if len(s.cookie) != 0 {
-		e.put3(AVPAssignedCookie, s.cookie)
-	}
-	e.optUint16(AVPSublayer, uint16(s.sublayer))
-	e.optUint16(AVPDataSequencing, uint16(s.sequencing))
-	if s.tx != 0 {
-		e.uint64(AVPTxConnectSpeed3, s.tx)
-	}
-	if s.rx != 0 {
-		e.uint64(AVPRxConnectSpeed3, s.rx)
-	}
-}
-
-// update3 writes what an ICCN and an OCCN of version 3 may carry to bring the session up
-// to date.
-func (e *encoder) update3(sublayer *SublayerType, sequencing *SequencingLevel, status *CircuitStatus) {
-	if sublayer != nil {
-		e.uint16(AVPSublayer, uint16(*sublayer))
-	}
-	if sequencing != nil {
-		e.uint16(AVPDataSequencing, uint16(*sequencing))
-	}
-	if status != nil {
-		e.uint16(AVPCircuitStatus, uint16(*status&circuitStatusMask))
-	}
-}
-
 // callUint32 writes a value of a telephone call, which version 3 has no need of if it
 // is 0.
 func (e *encoder) callUint32(t AVPType, v uint32) {
 	if v != 0 || !e.v3() {
 		e.uint32(t, v)
-	}
-}
-
-// request3 writes what an ICRQ and an OCRQ of version 3 have in common.
-func (e *encoder) request3(r request3) {
-	e.uint16(AVPPseudowireType, uint16(r.pseudowire))
-	e.put3(AVPRemoteEndID, r.remoteEndID)
-	if r.application != nil {
-		e.uint16(AVPApplicationID, *r.application)
-	}
-	if r.tie != nil {
-		e.uint64(AVPTieBreaker, *r.tie)
 	}
 }

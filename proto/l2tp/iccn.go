@@ -17,10 +17,8 @@ type ICCN struct {
 	SequencingRequired bool   // data messages must have sequence numbers
 
 	// Version 3.
-	RemoteSessionID uint32           // the receiver's; not 0
-	Sublayer        *SublayerType    // nil: absent
-	Sequencing      *SequencingLevel // nil: absent
-	CircuitStatus   *CircuitStatus   // nil: absent
+	RemoteSessionID uint32 // the receiver's; not 0
+	Update3
 
 	Unparsed
 }
@@ -40,7 +38,7 @@ func (m *ICCN) parse(v *values) (err error) {
 		return nil
 	}
 	m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
-	m.Sublayer, m.Sequencing, m.CircuitStatus = v.sublayer(), v.sequencing(), v.circuitStatus()
+	m.Update3 = v.update3()
 	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
 	return err
 }
@@ -48,7 +46,7 @@ func (m *ICCN) parse(v *values) (err error) {
 func (m *ICCN) append(e *encoder) {
 	if e.v3() {
 		e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
-		e.update3(m.Sublayer, m.Sequencing, m.CircuitStatus)
+		e.update3(&m.Update3)
 	}
 	e.speed(AVPTxConnectSpeed, AVPTxConnectSpeed3, m.TxConnectSpeed)
 	e.callUint32(AVPFramingType, uint32(m.FramingType))

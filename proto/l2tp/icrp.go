@@ -5,14 +5,9 @@ type ICRP struct {
 	AssignedSessionID uint32 // not 0
 
 	// Version 3.
-	RemoteSessionID   uint32 // the receiver's; not 0
-	Cookie            []byte // what the sender wants in data messages to it: 4 or 8 octets; nil: none
-	Sublayer          SublayerType
-	Sequencing        SequencingLevel
-	CircuitStatus     CircuitStatus
-	TxConnectSpeed    uint64  // bits per second; 0: absent
-	RxConnectSpeed    uint64  // bits per second; 0: absent
+	RemoteSessionID   uint32  // the receiver's; not 0
 	PhysicalChannelID *uint32 // nil: absent
+	Session3
 
 	Unparsed
 }
@@ -24,7 +19,7 @@ func (m *ICRP) parse(v *values) (err error) {
 	if v.version == Version3 {
 		m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
 		m.PhysicalChannelID = v.uint32Ptr(AVPPhysicalChannelID)
-		m.setSession3(v.session3())
+		m.Session3 = v.session3()
 	}
 	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
 	return err
@@ -36,6 +31,6 @@ func (m *ICRP) append(e *encoder) {
 		return
 	}
 	e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
-	e.session3(m.session3())
+	e.session3(&m.Session3)
 	e.optUint32(AVPPhysicalChannelID, m.PhysicalChannelID)
 }

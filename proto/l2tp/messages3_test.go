@@ -74,8 +74,9 @@ var samples3 = []sample{
 		800a 0000 0042 00000064
 		8008 0000 0047 0003`,
 		&ICRQ{
-			AssignedSessionID: 0x00010203, CallSerialNumber: 1, PseudowireType: PseudowireEthernet,
-			RemoteEndID: []byte{0, 0, 0, 100}, CircuitStatus: CircuitActive | CircuitNew,
+			AssignedSessionID: 0x00010203, CallSerialNumber: 1,
+			Request3: Request3{PseudowireType: PseudowireEthernet, RemoteEndID: []byte{0, 0, 0, 100}},
+			Session3: Session3{CircuitStatus: CircuitActive | CircuitNew},
 		}},
 	{"ICRQ with everything", `
 		8008 0000 0000 000a
@@ -99,19 +100,24 @@ var samples3 = []sample{
 		0008 0000 0017 3839
 		000a 0de9 0001 61626364`,
 		&ICRQ{
-			AssignedSessionID: 0xffffffff, RemoteSessionID: 1, CallSerialNumber: 0xfffffffe, PseudowireType: PseudowirePPP,
-			RemoteEndID: []byte{}, ApplicationID: ptr[uint16](0x0102), SessionTie: ptr[uint64](0x0102030405060708),
-			Cookie: []byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}, Sublayer: SublayerDefault, Sequencing: SequencingAll,
-			TxConnectSpeed: 10_000_000_000, RxConnectSpeed: 0xffffffffffffffff,
+			AssignedSessionID: 0xffffffff, RemoteSessionID: 1, CallSerialNumber: 0xfffffffe,
 			BearerType: BearerDigital, PhysicalChannelID: ptr[uint32](7), CallingNumber: "123", CalledNumber: "45", SubAddress: "89",
 			AccessLine: []AccessLineAVP{AccessText(AccessAgentCircuitID, "abcd")},
+			Request3: Request3{
+				PseudowireType: PseudowirePPP, RemoteEndID: []byte{}, ApplicationID: ptr[uint16](0x0102),
+				SessionTie: ptr[uint64](0x0102030405060708),
+			},
+			Session3: Session3{
+				Cookie: []byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88}, Sublayer: SublayerDefault,
+				Sequencing: SequencingAll, TxConnectSpeed: 10_000_000_000, RxConnectSpeed: 0xffffffffffffffff,
+			},
 		}},
 	{"ICRP with what it must have", `
 		8008 0000 0000 000b
 		800a 0000 003f 00000002
 		800a 0000 0040 00010203
 		8008 0000 0047 0001`,
-		&ICRP{AssignedSessionID: 2, RemoteSessionID: 0x00010203, CircuitStatus: CircuitActive}},
+		&ICRP{AssignedSessionID: 2, RemoteSessionID: 0x00010203, Session3: Session3{CircuitStatus: CircuitActive}}},
 	{"ICRP with everything", `
 		8008 0000 0000 000b
 		800a 0000 003f 00000002
@@ -124,10 +130,12 @@ var samples3 = []sample{
 		000e 0000 004b 0000000000000002
 		000a 0000 0019 00000000`,
 		&ICRP{
-			AssignedSessionID: 2, RemoteSessionID: 0x00010203,
-			CircuitStatus: CircuitReceiveFault | CircuitTransmitFault | PseudowireReceiveFault | PseudowireTransmitFault | PseudowireStandby,
-			Cookie:        []byte{1, 2, 3, 4}, Sublayer: SublayerATM, Sequencing: SequencingNonIP,
-			TxConnectSpeed: 1, RxConnectSpeed: 2, PhysicalChannelID: ptr[uint32](0),
+			AssignedSessionID: 2, RemoteSessionID: 0x00010203, PhysicalChannelID: ptr[uint32](0),
+			Session3: Session3{
+				CircuitStatus: CircuitReceiveFault | CircuitTransmitFault | PseudowireReceiveFault | PseudowireTransmitFault | PseudowireStandby,
+				Cookie:        []byte{1, 2, 3, 4}, Sublayer: SublayerATM, Sequencing: SequencingNonIP, TxConnectSpeed: 1,
+				RxConnectSpeed: 2,
+			},
 		}},
 	{"ICCN with what it must have", `
 		8008 0000 0000 000c
@@ -154,11 +162,11 @@ var samples3 = []sample{
 		000e 0000 004b 0000000005f5e100`,
 		&ICCN{
 			AssignedSessionID: 0x00010203, RemoteSessionID: 2,
-			Sublayer: ptr(SublayerNone), Sequencing: ptr(SequencingNone), CircuitStatus: ptr(CircuitActive),
 			TxConnectSpeed: 1_000_000_000, RxConnectSpeed: 100_000_000, FramingType: FramingAsync,
 			ProxyLCP:       &ProxyLCP{InitialReceived: []byte{1, 4}, LastSent: []byte{2, 4}, LastReceived: []byte{}},
 			ProxyAuth:      &ProxyAuth{Type: ProxyAuthPAP, Name: "use", ID: 5, Response: []byte("pw")},
 			PrivateGroupID: []byte("g"),
+			Update3:        Update3{Sublayer: ptr(SublayerNone), Sequencing: ptr(SequencingNone), CircuitStatus: ptr(CircuitActive)},
 		}},
 	{"OCRQ with what it must have", `
 		8008 0000 0000 0007
@@ -169,8 +177,9 @@ var samples3 = []sample{
 		8007 0000 0042 61
 		8008 0000 0047 0002`,
 		&OCRQ{
-			AssignedSessionID: 9, CallSerialNumber: 2, PseudowireType: PseudowireEthernetVLAN,
-			RemoteEndID: []byte("a"), CircuitStatus: CircuitNew,
+			AssignedSessionID: 9, CallSerialNumber: 2,
+			Request3: Request3{PseudowireType: PseudowireEthernetVLAN, RemoteEndID: []byte("a")},
+			Session3: Session3{CircuitStatus: CircuitNew},
 		}},
 	{"OCRQ with everything", `
 		8008 0000 0000 0007
@@ -194,10 +203,13 @@ var samples3 = []sample{
 		0007 0000 0015 35
 		0007 0000 0017 36`,
 		&OCRQ{
-			AssignedSessionID: 9, RemoteSessionID: 8, CallSerialNumber: 2, PseudowireType: PseudowirePPP, RemoteEndID: []byte("a"),
-			ApplicationID: ptr[uint16](0), SessionTie: ptr[uint64](0), CircuitStatus: CircuitActive, Cookie: []byte{1, 2, 3, 4},
-			Sublayer: SublayerDefault, Sequencing: SequencingNonIP, TxConnectSpeed: 3, RxConnectSpeed: 4,
+			AssignedSessionID: 9, RemoteSessionID: 8, CallSerialNumber: 2,
 			MinimumBPS: 1, MaximumBPS: 2, BearerType: BearerDigital | BearerAnalog, FramingType: FramingSync, CalledNumber: "5", SubAddress: "6",
+			Request3: Request3{PseudowireType: PseudowirePPP, RemoteEndID: []byte("a"), ApplicationID: ptr[uint16](0), SessionTie: ptr[uint64](0)},
+			Session3: Session3{
+				CircuitStatus: CircuitActive, Cookie: []byte{1, 2, 3, 4}, Sublayer: SublayerDefault, Sequencing: SequencingNonIP,
+				TxConnectSpeed: 3, RxConnectSpeed: 4,
+			},
 		}},
 	{"OCRP with what it must have", `
 		8008 0000 0000 0008
@@ -217,8 +229,11 @@ var samples3 = []sample{
 		000e 0000 004b 0000000000000006
 		000a 0000 0019 00000003`,
 		&OCRP{
-			AssignedSessionID: 2, RemoteSessionID: 9, CircuitStatus: CircuitActive, Cookie: []byte{255, 255, 255, 255},
-			Sublayer: SublayerDefault, Sequencing: SequencingAll, TxConnectSpeed: 5, RxConnectSpeed: 6, PhysicalChannelID: ptr[uint32](3),
+			AssignedSessionID: 2, RemoteSessionID: 9, PhysicalChannelID: ptr[uint32](3),
+			Session3: Session3{
+				CircuitStatus: CircuitActive, Cookie: []byte{255, 255, 255, 255}, Sublayer: SublayerDefault,
+				Sequencing: SequencingAll, TxConnectSpeed: 5, RxConnectSpeed: 6,
+			},
 		}},
 	{"OCCN with what it must have", `
 		8008 0000 0000 0009
@@ -237,8 +252,8 @@ var samples3 = []sample{
 		000e 0000 004b 0000000000000008`,
 		&OCCN{
 			AssignedSessionID: 2, RemoteSessionID: 9,
-			Sublayer: ptr(SublayerDefault), Sequencing: ptr(SequencingAll), CircuitStatus: ptr(CircuitNew),
 			TxConnectSpeed: 7, FramingType: FramingSync, RxConnectSpeed: 8,
+			Update3: Update3{Sublayer: ptr(SublayerDefault), Sequencing: ptr(SequencingAll), CircuitStatus: ptr(CircuitNew)},
 		}},
 	{"CDN", `
 		8008 0000 0000 000e

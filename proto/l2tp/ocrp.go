@@ -9,12 +9,7 @@ type OCRP struct {
 
 	// Version 3.
 	RemoteSessionID uint32 // the receiver's; not 0
-	Cookie          []byte // what the sender wants in data messages to it: 4 or 8 octets; nil: none
-	Sublayer        SublayerType
-	Sequencing      SequencingLevel
-	CircuitStatus   CircuitStatus
-	TxConnectSpeed  uint64 // bits per second; 0: absent
-	RxConnectSpeed  uint64 // bits per second; 0: absent
+	Session3
 
 	Unparsed
 }
@@ -25,7 +20,7 @@ func (*OCRP) Type() MessageType { return TypeOCRP }
 func (m *OCRP) parse(v *values) (err error) {
 	if v.version == Version3 {
 		m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
-		m.setSession3(v.session3())
+		m.Session3 = v.session3()
 	}
 	m.PhysicalChannelID = v.uint32Ptr(AVPPhysicalChannelID)
 	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
@@ -35,7 +30,7 @@ func (m *OCRP) parse(v *values) (err error) {
 func (m *OCRP) append(e *encoder) {
 	if e.v3() {
 		e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
-		e.session3(m.session3())
+		e.session3(&m.Session3)
 	} else {
 		e.nonzeroID(AVPAssignedSessionID, m.AssignedSessionID)
 	}

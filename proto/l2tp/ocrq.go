@@ -15,16 +15,8 @@ type OCRQ struct {
 
 	// Version 3.
 	RemoteSessionID uint32 // the receiver's; 0, as it has assigned none yet
-	PseudowireType  PseudowireType
-	RemoteEndID     []byte  // which circuit is meant
-	ApplicationID   *uint16 // nil: absent
-	SessionTie      *uint64 // Session Tie Breaker; nil: absent
-	Cookie          []byte  // what the sender wants in data messages to it: 4 or 8 octets; nil: none
-	Sublayer        SublayerType
-	Sequencing      SequencingLevel
-	CircuitStatus   CircuitStatus
-	TxConnectSpeed  uint64 // bits per second; 0: absent
-	RxConnectSpeed  uint64 // bits per second; 0: absent
+	Request3
+	Session3
 
 	Unparsed
 }
@@ -42,8 +34,8 @@ func (m *OCRQ) parse(v *values) (err error) {
 	m.SubAddress = v.text(AVPSubAddress)
 	if v.version == Version3 {
 		m.RemoteSessionID = v.uint32(AVPRemoteSessionID)
-		m.setRequest3(v.request3())
-		m.setSession3(v.session3())
+		m.Request3 = v.request3()
+		m.Session3 = v.session3()
 	}
 	m.AssignedSessionID, err = v.nonzeroID(AVPAssignedSessionID)
 	return err
@@ -53,8 +45,8 @@ func (m *OCRQ) append(e *encoder) {
 	if e.v3() {
 		e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
 		e.uint32(AVPCallSerialNumber, m.CallSerialNumber)
-		e.request3(m.request3())
-		e.session3(m.session3())
+		e.request3(&m.Request3)
+		e.session3(&m.Session3)
 	} else {
 		e.nonzeroID(AVPAssignedSessionID, m.AssignedSessionID)
 		e.uint32(AVPCallSerialNumber, m.CallSerialNumber)

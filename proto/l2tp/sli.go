@@ -3,7 +3,7 @@ package l2tp
 import "encoding/binary"
 
 // SLI is Set-Link-Info, RFC 2661 section 6.14: the LNS tells the LAC the async
-// control character maps that PPP negotiated. "The default values used by the
+// control character maps that PPP negotiated. Section 4.4.6: "The default values used by the
 // LAC for both these fields are 0xFFFFFFFF."
 type SLI struct {
 	SendACCM uint32 // for what the LAC sends to the remote system
@@ -40,7 +40,7 @@ func (m *SLI) parse(v *values) (err error) {
 func (m *SLI) append(e *encoder) {
 	if e.v3() {
 		e.sessionIDs(m.AssignedSessionID, m.RemoteSessionID)
-		e.update3(nil, nil, m.CircuitStatus)
+		e.circuitStatus(m.CircuitStatus)
 		if !m.HasACCM {
 			return
 		}

@@ -50,12 +50,8 @@ func callOfICRQ(m *l2tp.ICRQ) Call {
 		CalledNumber:      m.CalledNumber,
 		SubAddress:        m.SubAddress,
 		Access:            m.AccessLine,
-		Pseudowire:        m.PseudowireType,
-		RemoteEndID:       m.RemoteEndID,
-		ApplicationID:     m.ApplicationID,
 	}
-	w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
-	c.fromPeer(w, m.CircuitStatus, m.TxConnectSpeed, m.RxConnectSpeed)
+	c.addRequest3(&m.Request3, &m.Session3)
 	return c
 }
 
@@ -97,20 +93,16 @@ func iccnOf(c *Call) *l2tp.ICCN {
 // callOfOCRQ is the call that an OCRQ asks for.
 func callOfOCRQ(m *l2tp.OCRQ) Call {
 	c := Call{
-		Direction:     Outgoing,
-		CallSerial:    m.CallSerialNumber,
-		MinimumBPS:    m.MinimumBPS,
-		MaximumBPS:    m.MaximumBPS,
-		BearerType:    m.BearerType,
-		FramingType:   m.FramingType,
-		CalledNumber:  m.CalledNumber,
-		SubAddress:    m.SubAddress,
-		Pseudowire:    m.PseudowireType,
-		RemoteEndID:   m.RemoteEndID,
-		ApplicationID: m.ApplicationID,
+		Direction:    Outgoing,
+		CallSerial:   m.CallSerialNumber,
+		MinimumBPS:   m.MinimumBPS,
+		MaximumBPS:   m.MaximumBPS,
+		BearerType:   m.BearerType,
+		FramingType:  m.FramingType,
+		CalledNumber: m.CalledNumber,
+		SubAddress:   m.SubAddress,
 	}
-	w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
-	c.fromPeer(w, m.CircuitStatus, m.TxConnectSpeed, m.RxConnectSpeed)
+	c.addRequest3(&m.Request3, &m.Session3)
 	return c
 }
 
@@ -170,11 +162,15 @@ func oneFraming(f l2tp.FramingType) l2tp.FramingType {
 	return f
 }
 
-// addSpeeds takes the connect speeds of an ICCN or OCCN. In version 3 the request may
-// have had them, and the connect message need not.
+// addSpeeds takes connect speeds, in bits per second; 0: the message has none. In version
+// 3 each message of the set-up may have them, and what it leaves out stays as it was; but
+// with a Tx Connect Speed alone, the line is as fast both ways.
 func (c *Call) addSpeeds(tx, rx uint64) {
-	if tx != 0 || rx != 0 {
-		c.TxConnectSpeed, c.RxConnectSpeed = speed32(tx), speed32(rx)
+	if tx != 0 {
+		c.TxConnectSpeed, c.RxConnectSpeed = speed32(tx), 0
+	}
+	if rx != 0 {
+		c.RxConnectSpeed = speed32(rx)
 	}
 }
 

@@ -418,6 +418,10 @@ func describeFields(b *strings.Builder, r reflect.Value) {
 		if v.IsZero() || !f.IsExported() || f.Name == "Unparsed" {
 			continue
 		}
+		if f.Anonymous {
+			describeFields(b, v)
+			continue
+		}
 		fmt.Fprintf(b, " %s=%s", f.Name, describeValue(v))
 	}
 }

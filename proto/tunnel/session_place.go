@@ -67,19 +67,19 @@ func (t *Tunnel) sendUnsent(now time.Time) {
 
 // requestOf is the ICRQ or OCRQ of a call of ours.
 func (t *Tunnel) requestOf(s *session) l2tp.Message {
-	v3 := t.version == l2tp.Version3
 	s.toldStatus = s.call.LocalStatus
+	var request l2tp.Request3
+	var end l2tp.Session3
+	if t.version == l2tp.Version3 {
+		request, end = s.request3()
+	}
 	if s.call.Direction == Incoming {
 		m := icrqOf(s.id, &s.call)
-		if v3 {
-			s.call.toICRQ3(m, s.tie)
-		}
+		m.Request3, m.Session3 = request, end
 		return m
 	}
 	m := ocrqOf(s.id, &s.call)
-	if v3 {
-		s.call.toOCRQ3(m, s.tie)
-	}
+	m.Request3, m.Session3 = request, end
 	return m
 }
 
@@ -181,8 +181,7 @@ func (t *Tunnel) recvICRP(now time.Time, s *session, m *l2tp.ICRP) {
 	}
 	connect := iccnOf(&s.call)
 	if t.version == l2tp.Version3 {
-		w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
-		s.call.fromPeer(w, m.CircuitStatus, 0, 0)
+		s.call.addPeer3(&m.Session3)
 		if !t.wireAcceptable(now, s) {
 			return
 		}
@@ -202,8 +201,8 @@ func (t *Tunnel) recvOCRP(now time.Time, s *session, m *l2tp.OCRP) {
 	}
 	s.call.PhysicalChannelID = m.PhysicalChannelID
 	if t.version == l2tp.Version3 {
-		w := Wire{Cookie: m.Cookie, Sublayer: m.Sublayer, Sequencing: m.Sequencing}
-		s.call.fromPeer(w, m.CircuitStatus, m.TxConnectSpeed, m.RxConnectSpeed)
+		s.call.addPeer3(&m.Session3)
+		s.call.addSpeeds(m.TxConnectSpeed, m.RxConnectSpeed)
 		if !t.wireAcceptable(now, s) {
 			return
 		}
@@ -236,7 +235,7 @@ func (t *Tunnel) recvICCN(now time.Time, s *session, m *l2tp.ICCN) {
 		return
 	}
 	s.call.addICCN(m)
-	if !t.connected3(now, s, m.Sublayer, m.Sequencing, m.CircuitStatus) {
+	if !t.connected3(now, s, &m.Update3) {
 		return
 	}
 	t.callUp(now, s)
@@ -246,7 +245,7 @@ func (t *Tunnel) recvICCN(now time.Time, s *session, m *l2tp.ICCN) {
 // section 7.5.2.
 func (t *Tunnel) recvOCCN(now time.Time, s *session, m *l2tp.OCCN) {
 	s.call.addOCCN(m)
-	if !t.connected3(now, s, m.Sublayer, m.Sequencing, m.CircuitStatus) {
+	if !t.connected3(now, s, &m.Update3) {
 		return
 	}
 	t.callUp(now, s)

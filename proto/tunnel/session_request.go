@@ -107,9 +107,9 @@ func (t *Tunnel) acceptCall(now time.Time, ev AcceptCall) {
 		return
 	}
 	if s.call.Direction == Incoming {
-		reply := &l2tp.ICRP{AssignedSessionID: s.id}
+		reply := &l2tp.ICRP{AssignedSessionID: s.id, PhysicalChannelID: s.call.PhysicalChannelID}
 		if t.version == l2tp.Version3 {
-			reply = s.call.icrp3()
+			reply.Session3 = s.call.end3()
 		}
 		// 7.4.2: "idle | Receive ICRQ, acceptable | Send ICRP | wait-connect".
 		if t.sendCall(now, s, reply) {
@@ -122,7 +122,7 @@ func (t *Tunnel) acceptCall(now time.Time, ev AcceptCall) {
 	s.call.addLine(cloneCall(ev.Call))
 	reply := &l2tp.OCRP{AssignedSessionID: s.id, PhysicalChannelID: s.call.PhysicalChannelID}
 	if t.version == l2tp.Version3 {
-		s.call.toOCRP3(reply)
+		reply.Session3 = s.call.end3()
 	}
 	if !t.sendCall(now, s, reply) {
 		return

@@ -23,15 +23,17 @@ func message(t l2tp.MessageType) l2tp.Message {
 		return &l2tp.HELLO{}
 	case l2tp.TypeOCRQ:
 		return &l2tp.OCRQ{AssignedSessionID: 700, MaximumBPS: 64000, BearerType: l2tp.BearerDigital, FramingType: l2tp.FramingSync, CalledNumber: "1",
-			PseudowireType: l2tp.PseudowirePPP, CircuitStatus: l2tp.CircuitActive}
+			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowirePPP},
+			Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitActive},
+		}
 	case l2tp.TypeOCRP:
-		return &l2tp.OCRP{AssignedSessionID: 700, CircuitStatus: l2tp.CircuitActive}
+		return &l2tp.OCRP{AssignedSessionID: 700, Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitActive}}
 	case l2tp.TypeOCCN:
 		return &l2tp.OCCN{AssignedSessionID: 700, TxConnectSpeed: 64000, FramingType: l2tp.FramingSync}
 	case l2tp.TypeICRQ:
 		return icrq(700)
 	case l2tp.TypeICRP:
-		return &l2tp.ICRP{AssignedSessionID: 700, CircuitStatus: l2tp.CircuitActive}
+		return &l2tp.ICRP{AssignedSessionID: 700, Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitActive}}
 	case l2tp.TypeICCN:
 		return &l2tp.ICCN{AssignedSessionID: 700, TxConnectSpeed: 64000, FramingType: l2tp.FramingSync}
 	case l2tp.TypeCDN:
@@ -49,7 +51,7 @@ func message(t l2tp.MessageType) l2tp.Message {
 
 // icrq is an ICRQ that both versions can have.
 func icrq(id uint32) *l2tp.ICRQ {
-	return &l2tp.ICRQ{AssignedSessionID: id, PseudowireType: l2tp.PseudowirePPP, CircuitStatus: l2tp.CircuitActive}
+	return &l2tp.ICRQ{AssignedSessionID: id, Request3: l2tp.Request3{PseudowireType: l2tp.PseudowirePPP}, Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitActive}}
 }
 
 var allTypes = []l2tp.MessageType{

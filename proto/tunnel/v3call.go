@@ -8,22 +8,23 @@ import (
 
 // What the messages of a session of version 3 say of it, RFC 3931 sections 6.6 to 6.11.
 
-// toICRQ3 adds to an ICRQ what only version 3 has.
-func (c *Call) toICRQ3(m *l2tp.ICRQ, tie []byte) {
-	m.PseudowireType, m.RemoteEndID, m.ApplicationID = c.Pseudowire, c.RemoteEndID, c.ApplicationID
-	m.SessionTie = tieValue(tie)
-	m.Cookie, m.Sublayer, m.Sequencing = c.Local.Cookie, c.Local.Sublayer, c.Local.Sequencing
-	m.CircuitStatus = c.LocalStatus
-	m.TxConnectSpeed, m.RxConnectSpeed = uint64(c.TxConnectSpeed), uint64(c.RxConnectSpeed)
+// request3 is what only version 3 has in our ICRQ or OCRQ.
+func (s *session) request3() (l2tp.Request3, l2tp.Session3) {
+	c := &s.call
+	end := c.end3()
+	end.TxConnectSpeed, end.RxConnectSpeed = uint64(c.TxConnectSpeed), uint64(c.RxConnectSpeed)
+	return l2tp.Request3{
+		PseudowireType: c.Pseudowire, RemoteEndID: c.RemoteEndID, ApplicationID: c.ApplicationID,
+		SessionTie: tieValue(s.tie),
+	}, end
 }
 
-// toOCRQ3 is that for an OCRQ.
-func (c *Call) toOCRQ3(m *l2tp.OCRQ, tie []byte) {
-	m.PseudowireType, m.RemoteEndID, m.ApplicationID = c.Pseudowire, c.RemoteEndID, c.ApplicationID
-	m.SessionTie = tieValue(tie)
-	m.Cookie, m.Sublayer, m.Sequencing = c.Local.Cookie, c.Local.Sublayer, c.Local.Sequencing
-	m.CircuitStatus = c.LocalStatus
-	m.TxConnectSpeed, m.RxConnectSpeed = uint64(c.TxConnectSpeed), uint64(c.RxConnectSpeed)
+// end3 is our end of the session, as an ICRP or OCRP tells it.
+func (c *Call) end3() l2tp.Session3 {
+	return l2tp.Session3{
+		Cookie: c.Local.Cookie, Sublayer: c.Local.Sublayer, Sequencing: c.Local.Sequencing,
+		CircuitStatus: c.LocalStatus,
+	}
 }
 
 func tieValue(tie []byte) *uint64 {
@@ -34,27 +35,17 @@ func tieValue(tie []byte) *uint64 {
 	return &value
 }
 
-// icrp3 is the ICRP of version 3.
-func (c *Call) icrp3() *l2tp.ICRP {
-	return &l2tp.ICRP{
-		Cookie: c.Local.Cookie, Sublayer: c.Local.Sublayer, Sequencing: c.Local.Sequencing,
-		CircuitStatus: c.LocalStatus, PhysicalChannelID: c.PhysicalChannelID,
-	}
+// addRequest3 adds what only version 3 has in the peer's ICRQ or OCRQ.
+func (c *Call) addRequest3(r *l2tp.Request3, end *l2tp.Session3) {
+	c.Pseudowire, c.RemoteEndID, c.ApplicationID = r.PseudowireType, r.RemoteEndID, r.ApplicationID
+	c.addPeer3(end)
+	c.addSpeeds(end.TxConnectSpeed, end.RxConnectSpeed)
 }
 
-// toOCRP3 adds to an OCRP what only version 3 has.
-func (c *Call) toOCRP3(m *l2tp.OCRP) {
-	m.Cookie, m.Sublayer, m.Sequencing = c.Local.Cookie, c.Local.Sublayer, c.Local.Sequencing
-	m.CircuitStatus = c.LocalStatus
-}
-
-// fromPeer is what a request or reply says about the peer's end.
-func (c *Call) fromPeer(w Wire, status l2tp.CircuitStatus, tx, rx uint64) {
-	w.CookieLength = len(w.Cookie)
-	c.Peer, c.PeerStatus = w, status
-	if tx != 0 {
-		c.TxConnectSpeed, c.RxConnectSpeed = speed32(tx), speed32(rx)
-	}
+// addPeer3 adds what a request or reply says of the peer's end.
+func (c *Call) addPeer3(end *l2tp.Session3) {
+	c.Peer = Wire{Cookie: end.Cookie, CookieLength: len(end.Cookie), Sublayer: end.Sublayer, Sequencing: end.Sequencing}
+	c.PeerStatus = end.CircuitStatus
 }
 
 // addEnd3 adds what our owner, as the recipient of a request, wants with AcceptCall.

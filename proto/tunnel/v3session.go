@@ -159,15 +159,15 @@ func (t *Tunnel) placeRefusal3(s *session) (l2tp.ResultCode, error) {
 
 // connected3 takes what an ICCN or OCCN says of the session; it returns false if the
 // session had to end.
-func (t *Tunnel) connected3(now time.Time, s *session, sub *l2tp.SublayerType, seq *l2tp.SequencingLevel, status *l2tp.CircuitStatus) bool {
-	if sub != nil {
-		s.call.Peer.Sublayer = *sub
+func (t *Tunnel) connected3(now time.Time, s *session, m *l2tp.Update3) bool {
+	if m.Sublayer != nil {
+		s.call.Peer.Sublayer = *m.Sublayer
 	}
-	if seq != nil {
-		s.call.Peer.Sequencing = *seq
+	if m.Sequencing != nil {
+		s.call.Peer.Sequencing = *m.Sequencing
 	}
-	if status != nil {
-		s.call.PeerStatus = *status
+	if m.CircuitStatus != nil {
+		s.call.PeerStatus = *m.CircuitStatus
 	}
 	return t.wireAcceptable(now, s)
 }

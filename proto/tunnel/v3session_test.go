@@ -118,10 +118,10 @@ func TestRepliesThatCannotBe(t *testing.T) {
 		},
 	}
 	for name, m := range map[string]l2tp.Message{
-		"ICRP": &l2tp.ICRP{AssignedSessionID: 700, Sequencing: all},
-		"OCRP": &l2tp.OCRP{AssignedSessionID: 700, Sequencing: all},
-		"ICCN": &l2tp.ICCN{AssignedSessionID: 700, Sequencing: &all, Sublayer: &none},
-		"OCCN": &l2tp.OCCN{AssignedSessionID: 700, Sequencing: &all},
+		"ICRP": &l2tp.ICRP{AssignedSessionID: 700, Session3: l2tp.Session3{Sequencing: all}},
+		"OCRP": &l2tp.OCRP{AssignedSessionID: 700, Session3: l2tp.Session3{Sequencing: all}},
+		"ICCN": &l2tp.ICCN{AssignedSessionID: 700, Update3: l2tp.Update3{Sequencing: &all, Sublayer: &none}},
+		"OCCN": &l2tp.OCCN{AssignedSessionID: 700, Update3: l2tp.Update3{Sequencing: &all}},
 	} {
 		p, id := begin[name]()
 		p.send(id, m)
@@ -211,7 +211,7 @@ func TestCircuitStatusBeforeTheSessionIsUp(t *testing.T) {
 	want(p, "ICRQ active, new; ")
 	p.step(SetCircuitStatus{Session: id, Status: 0})
 	want(p, "")
-	p.send(id, &l2tp.ICRP{AssignedSessionID: 700, CircuitStatus: l2tp.CircuitNew})
+	p.send(id, &l2tp.ICRP{AssignedSessionID: 700, Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitNew}})
 	want(p, "ICCN inactive; ")
 	p.ack()
 	p.step(SetCircuitStatus{Session: id, Status: l2tp.CircuitActive})
