@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -38,12 +39,20 @@ number. The exit status is 0 if there is none, else 2.`,
 // checkText says what was understood, so that a file that is well formed but
 // says something else than was meant is noticed.
 func checkText(w io.Writer, cfg *config.Config) error {
-	_, err := fmt.Fprintf(w, "%s is good: %s, %s, %s, %s, %s\n", cfg.Path,
+	parts := []string{
 		count(len(cfg.Listen), "listener"),
 		count(len(cfg.LNS.Peers), "LNS peer"),
 		count(len(cfg.LAC.Tunnels), "LAC tunnel"),
 		count(len(cfg.Profiles), "profile"),
-		count(len(cfg.Pools), "pool"))
+		count(len(cfg.Pools), "pool"),
+	}
+	if n := len(cfg.L2TPv3.Static); n > 0 {
+		parts = append(parts, count(n, "static tunnel"))
+	}
+	if n := len(cfg.Pseudowires); n > 0 { // also those that static sessions describe
+		parts = append(parts, count(n, "pseudowire"))
+	}
+	_, err := fmt.Fprintf(w, "%s is good: %s\n", cfg.Path, strings.Join(parts, ", "))
 	return err
 }
 

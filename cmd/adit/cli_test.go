@@ -212,8 +212,9 @@ func TestAsking(t *testing.T) {
 		{[]string{"static", "remove", "a", "b", "--socket", full}, 2, "say the name of one"},
 		{[]string{"static", "add", "--socket", full}, 2, "nothing is to be added"},
 		{[]string{"static", "add", "-f", "x", "--name", "y", "--socket", full}, 2, "a file and flags are too much"},
-		{[]string{"static", "add", "-f", "/no/such/file", "--socket", full}, 2, "/no/such/file"},
-		{[]string{"static", "add", "--tunnel-id", "x", "--socket", full}, 2, "tunnel-id"},
+		{[]string{"static", "add", "-f", "/no/such/file", "--socket", full}, 2, "/no/such/file: there is no such file; name another with -f"},
+		{[]string{"static", "add", "--tunnel-id", "x", "--mtu", "1e3", "--socket", full}, 2,
+			`adit: --tunnel-id is "x", which is not a whole number, --mtu is "1e3", which is not a whole number; see adit static add --help`},
 		{[]string{"static", "add", "all", "--socket", full}, 2, "takes no argument"},
 		{[]string{"show", "peers", "--socket", full}, 2, "say tunnels, sessions"},
 		{[]string{"show", "tunnels", "sessions", "--socket", full}, 2, "say tunnels, sessions"},
@@ -232,6 +233,7 @@ func TestAsking(t *testing.T) {
 		{[]string{"disconnect", "house", "1", "--socket", full}, 2, "cannot be disconnected"},
 		{[]string{"disconnect", "peer", "", "--socket", full}, 2, "nothing is selected"},
 		{[]string{"disconnect", "--socket", full}, 2, "say one of"},
+		{[]string{"disconnect", "all", "x", "--socket", full}, 2, "adit: say one of"},
 		{[]string{"disconnect", "all", "--reason", strings.Repeat("x", 999), "--socket", full}, 2, "999 octets"},
 		{[]string{"tunnels", "--socket", full + "x"}, 1, "there is no control socket at " + full + "x; start the daemon"},
 		{[]string{"tunnels", "7"}, 2, "takes no argument"},
@@ -334,10 +336,25 @@ name = "a"
 hello_interval = 60
 `
 
-// configs writes the good one and the bad one, and returns their directory.
+// goodStatic is a configuration of one static tunnel and one pseudowire besides.
+const goodStatic = `host_name = "lns"
+[[pseudowires]]
+name = "spare"
+[[l2tpv3.static]]
+name = "a"
+local = "192.0.2.1:5000"
+remote = "192.0.2.2:5000"
+tunnel_id = 1
+peer_tunnel_id = 2
+[[l2tpv3.static.sessions]]
+session_id = 3
+peer_session_id = 4
+`
+
+// configs writes the good ones and the bad one, and returns their directory.
 func configs(t *testing.T) string {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"good.toml": goodConfig, "bad.toml": badConfig} {
+	for name, text := range map[string]string{"good.toml": goodConfig, "bad.toml": badConfig, "static.toml": goodStatic} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -349,7 +366,7 @@ func TestCheck(t *testing.T) {
 	dir := configs(t)
 	var all strings.Builder
 	for _, args := range [][]string{
-		{"check", "-c", "good.toml"}, {"check", "-c", "bad.toml"}, {"check", "-c", "none.toml"},
+		{"check", "-c", "good.toml"}, {"check", "-c", "bad.toml"}, {"check", "-c", "none.toml"}, {"check", "-c", "static.toml"},
 		{"check", "--json", "-c", "good.toml"}, {"check", "--json", "-c", "bad.toml"},
 	} {
 		t.Chdir(dir)

@@ -20,8 +20,9 @@ func disconnectCommand(f *flags) *cobra.Command {
 		Short: "Close sessions or tunnels",
 		Long: `Close one session (with a CDN), one tunnel (with a StopCCN), every tunnel of a
 peer that the configuration names, every session of a user, or all. A tunnel of
-[[lac.tunnels]] is dialled again after its retry time. The exit status is 1 if there is nothing of
-that name or number.`,
+[[lac.tunnels]] is dialled again after its retry time. Static tunnels have nothing to
+close: see adit static remove. The exit status is 1 if there is nothing of that name or
+number.`,
 		Example: `  adit disconnect tunnel 4711
   adit disconnect session 4711/12 --reason maintenance
   adit disconnect peer branch-office
@@ -57,7 +58,7 @@ func parseSelector(args []string) (control.Selector, error) {
 		sel.All = true
 		return sel, nil
 	}
-	if len(args) != 2 {
+	if len(args) != 2 || args[0] == "all" {
 		return sel, errors.New("say one of: tunnel ID, session TUNNEL/ID, peer NAME, user NAME, all")
 	}
 	what, which := args[0], args[1]
@@ -78,7 +79,7 @@ func parseSelector(args []string) (control.Selector, error) {
 	case "user":
 		sel.User = which
 	default:
-		err = fmt.Errorf("%q cannot be disconnected; say one of: tunnel, session, peer, user, all", what)
+		err = fmt.Errorf("%q cannot be disconnected; say one of: tunnel ID, session TUNNEL/ID, peer NAME, user NAME, all", what)
 	}
 	return sel, err
 }

@@ -26,13 +26,13 @@ func showCommand(f *flags) *cobra.Command {
 		Use:   "show [tunnels | sessions]",
 		Short: "Show the kernel's L2TP, and what adit has beside it",
 		Long: `Show the tunnels and sessions of L2TPv2 and L2TPv3 that the kernel has in this network
-namespace, whoever made them, as netlink tells them. The daemon need not run. If it does, each is named by the
-block of the configuration that it belongs to, and those on the userspace data plane, of
-which the kernel knows nothing, are shown too. Cookies are secrets: only their lengths in octets
-are shown, ours and the peer's.
+namespace, whoever made them, as netlink tells them. The daemon need not run. If it
+does, each is named by the block of the configuration that it belongs to, and those on
+the userspace data plane, of which the kernel knows nothing, are shown too. Cookies are
+secrets: only their lengths in octets are shown, ours and the peer's.
 
-With --watch, what is made, changed and removed by netlink from now on, one line each, until it is
-interrupted.`,
+With --watch, show what is made, changed and removed in the kernel from now on, one line
+each, until it is interrupted.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			only, err := parseShow(args)
 			if err != nil {

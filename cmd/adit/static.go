@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,7 +23,8 @@ func staticCommand(f *flags) *cobra.Command {
 		Short: "List, add and remove static L2TPv3 tunnels",
 		Long: `List the static tunnels, which have no control connection, and below them their
 sessions. A tunnel is dead while its keepalive hears nothing of the peer, and down
-while it is not as it should be.`,
+while it is not as it should be. IDS and COOKIES, whose lengths in octets are shown, are
+ours and the peer's; ANSWERED are echo requests, of those that were sent.`,
 		Args: noArgs,
 		RunE: asking(f, func(ctx context.Context, c *control.Client) ([]control.Static, error) {
 			return c.Static(ctx)
@@ -136,11 +138,7 @@ it. Where anything is wrong, nothing is added, every error is shown, and the exi
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", "`file` with [[l2tpv3.static]] blocks; - is standard input")
 	for _, k := range staticKeys {
-		if k.number {
-			c.Flags().Int64(k.flag(), 0, k.usage)
-		} else {
-			c.Flags().String(k.flag(), "", k.usage)
-		}
+		c.Flags().String(k.flag(), "", k.usage)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		doc, byFlags, err := staticDocument(c, file)
@@ -183,10 +181,7 @@ func staticProblems(f *flags, c *cobra.Command, err error, byFlags bool) error {
 	for _, p := range wrong.Problems {
 		text := p.Error()
 		if byFlags {
-			text = p.Text
-			if key := p.Key[strings.LastIndexByte(p.Key, '.')+1:]; p.Key != "" {
-				text = "--" + strings.ReplaceAll(key, "_", "-") + ": " + text
-			}
+			text = flagProblem(p)
 		}
 		fmt.Fprintln(c.ErrOrStderr(), text)
 	}
@@ -200,7 +195,7 @@ func staticDocument(c *cobra.Command, file string) (doc control.StaticDocument, 
 	usage := func(err error) error { return &usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())} }
 	switch {
 	case err != nil:
-		return doc, byFlags, err
+		return doc, byFlags, usage(err)
 	case byFlags && file != "":
 		return doc, byFlags, usage(errors.New("a file and flags are too much: write all of it into the file"))
 	case byFlags:
@@ -215,6 +210,9 @@ func staticDocument(c *cobra.Command, file string) (doc control.StaticDocument, 
 		if f, err = os.Open(file); err == nil {
 			doc.Document, err = readDocument(f)
 			f.Close()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s: there is no such file; name another with -f", file)
 		}
 	}
 	if err != nil {

@@ -129,7 +129,7 @@ func (d *daemon) RemoveStatic(ctx context.Context, name string) (control.StaticR
 	if slices.ContainsFunc(d.running.L2TPv3.Static, named) {
 		return control.StaticRemoved{}, fmt.Errorf("static tunnel %q is not of a command: %w", name, control.ErrConfigured)
 	}
-	return control.StaticRemoved{}, fmt.Errorf("static tunnel %q: %w", name, control.ErrNotFound)
+	return control.StaticRemoved{}, fmt.Errorf("static tunnel %q: %w; \"adit static\" lists what there is", name, control.ErrNotFound)
 }
 
 // without is what is left of the tunnels that were added together.

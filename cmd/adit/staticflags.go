@@ -2,10 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/pflag"
+
+	"adit/internal/control"
 )
 
 // staticKey is a key of a [[l2tpv3.static]] block, or of its session, that is a flag
@@ -44,8 +50,22 @@ var staticKeys = []staticKey{
 	{"sublayer", true, false, "`kind` of the L2-Specific Sublayer: none, default or atm (default: that of the type)"},
 }
 
-// staticFlags is the document that the flags stand for; false: there are none.
+// flagProblem is what is wrong with a document of flags, told by the flag.
+func flagProblem(p control.Problem) string {
+	key := p.Key[strings.LastIndexByte(p.Key, '.')+1:]
+	switch {
+	case key == "":
+		return p.Text
+	case slices.ContainsFunc(staticKeys, func(k staticKey) bool { return k.key == key }):
+		return "--" + strings.ReplaceAll(key, "_", "-") + ": " + p.Text
+	}
+	return key + ": " + p.Text + " (no flag says it: write the tunnel into a file, and add that with -f)"
+}
+
+// staticFlags is the document that the flags stand for; false: there are none. The
+// error names each flag that is not the number that it should be.
 func staticFlags(set *pflag.FlagSet) (document string, given bool, err error) {
+	var wrong []string
 	tunnel, session := map[string]any{}, map[string]any{}
 	for _, k := range staticKeys {
 		if !set.Changed(k.flag()) {
@@ -56,14 +76,17 @@ func staticFlags(set *pflag.FlagSet) (document string, given bool, err error) {
 		if k.session {
 			into = session
 		}
+		text := set.Lookup(k.flag()).Value.String()
+		into[k.key] = text
 		if k.number {
-			into[k.key], err = set.GetInt64(k.flag())
-		} else {
-			into[k.key], err = set.GetString(k.flag())
+			n, notOne := strconv.ParseInt(text, 10, 64)
+			if into[k.key] = n; notOne != nil {
+				wrong = append(wrong, fmt.Sprintf("--%s is %q, which is not a whole number", k.flag(), text))
+			}
 		}
-		if err != nil {
-			return "", true, err
-		}
+	}
+	if len(wrong) > 0 {
+		return "", true, errors.New(strings.Join(wrong, ", "))
 	}
 	if !given {
 		return "", false, nil

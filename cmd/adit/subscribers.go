@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -99,7 +98,7 @@ func (d *daemon) disconnectUser(ctx context.Context, sel control.Selector) (cont
 		}
 	}
 	if ended.Sessions == 0 {
-		return ended, fmt.Errorf("%v: %w", sel, control.ErrNotFound)
+		return ended, notFound(sel, d.statics())
 	}
 	return ended, nil
 }

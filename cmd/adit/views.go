@@ -241,7 +241,7 @@ func (d *daemon) Disconnect(ctx context.Context, sel control.Selector) (control.
 	if sel.Session != 0 {
 		found, err := d.engine.CloseCall(ctx, sel.Tunnel, sel.Session, administrative(message))
 		if err == nil && !found {
-			err = fmt.Errorf("%v: %w", sel, control.ErrNotFound)
+			err = notFound(sel, d.statics())
 		}
 		return control.Disconnected{Sessions: 1}, err
 	}
@@ -252,7 +252,7 @@ func (d *daemon) Disconnect(ctx context.Context, sel control.Selector) (control.
 		return sel.All || sel.Peer != "" && t.Name == sel.Peer || sel.Tunnel != 0 && t.ID == sel.Tunnel
 	}, tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.StopCCNGeneral, Message: message}})
 	if err == nil && tunnels == 0 && !sel.All {
-		err = fmt.Errorf("%v: %w", sel, control.ErrNotFound)
+		err = notFound(sel, d.statics())
 	}
 	return control.Disconnected{Tunnels: tunnels, Sessions: calls}, err
 }
