@@ -225,7 +225,8 @@ func (c *Call) bridgeEnded(exit circuit.Exit) {
 	t := c.tunnel
 	c.bridge, c.exit = nil, &exit
 	t.bridges--
-	c.letGo()
+	c.refuseData()
+	t.letGo()
 	if c.state == CallClosing {
 		t.finish(c, c.cause)
 		return

@@ -89,17 +89,18 @@ func (c *Call) applyPeerStatus() {
 	}
 }
 
-// hold keeps the carrier of the session's data open for it.
-func (c *Call) hold() {
+// admitData has the data of the session come by the tunnel's socket.
+func (c *Call) admitData() {
 	if k, ok := c.tunnel.path.via.(ipTransport); ok {
-		k.hold()
+		k.admitData()
 		c.held = k
 	}
 }
 
-func (c *Call) letGo() {
+// refuseData undoes it.
+func (c *Call) refuseData() {
 	if c.held != nil {
-		c.held.release()
+		c.held.refuseData()
 		c.held = nil
 	}
 }

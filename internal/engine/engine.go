@@ -71,8 +71,8 @@ type Engine struct {
 	sockets   map[socketKey]*socket // the shared ones
 	ipSockets map[netip.Addr]*ipSocket
 	statics   map[*Static]bool
-	foreign   map[uint32]bool  // Tunnel IDs that others have in the kernel
-	open      map[*socket]bool // all of them
+	foreign   map[uint32]bool        // Tunnel IDs that others have in the kernel
+	open      map[*sharedSocket]bool // all that are open, connected ones too
 	perPeer   map[netip.Addr]int
 	paths     map[kernelPath]*pathUse
 	dials     map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
@@ -185,7 +185,7 @@ func newEngine(opt Options) (*Engine, error) {
 		sockets:   make(map[socketKey]*socket),
 		ipSockets: make(map[netip.Addr]*ipSocket),
 		statics:   make(map[*Static]bool),
-		open:      make(map[*socket]bool),
+		open:      make(map[*sharedSocket]bool),
 		perPeer:   make(map[netip.Addr]int),
 		paths:     make(map[kernelPath]*pathUse),
 		dials:     make(map[*Tunnel]dialled),
@@ -213,7 +213,9 @@ func (e *Engine) Listen(addr netip.AddrPort) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	s.accepting.Store(true)
+	if s.accepting.Swap(true) {
+		s.release() // the first time holds it
+	}
 	return s.local, nil
 }
 
@@ -257,10 +259,12 @@ func (e *Engine) Dial(local, peer netip.AddrPort, spec *TunnelSpec) error {
 	if err != nil {
 		return err
 	}
+	defer path.via.release()
 	return e.dialPath(path, spec)
 }
 
-// udpPath is the way from local to peer by UDP, for Dial and OpenStatic.
+// udpPath is the way from local to peer by UDP, for Dial and OpenStatic. Its socket is
+// held for the caller.
 func (e *Engine) udpPath(local, peer netip.AddrPort, owner string) (Path, error) {
 	if !local.Addr().IsValid() {
 		local = netip.AddrPortFrom(wildcard(peer.Addr()), local.Port())
@@ -280,7 +284,9 @@ func (e *Engine) dialPath(path Path, spec *TunnelSpec) error {
 		return err
 	}
 	s := e.shards[int(e.nextDial.Add(1))%len(e.shards)]
-	if !s.post(func() { s.dial(path, spec) }) {
+	path.via.hold()
+	if !s.post(func() { s.dial(path, spec); path.via.release() }) {
+		path.via.release()
 		e.exit(path.Peer.Addr())
 		return ErrClosed
 	}
@@ -316,17 +322,7 @@ func (e *Engine) Close(ctx context.Context) {
 		r.poller.Stop()
 	}
 	e.wg.Wait()
-	e.mu.Lock()
-	for s := range e.open {
-		closeFD(s.fd)
-	}
-	for _, s := range e.ipSockets {
-		closeFD(s.fd)
-	}
-	clear(e.open)
-	clear(e.sockets)
-	clear(e.ipSockets)
-	e.mu.Unlock()
+	e.closeSockets()
 	e.closePollers()
 }
 

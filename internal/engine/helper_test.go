@@ -129,6 +129,9 @@ func (d *node) empty(t testing.TB) {
 		t.Errorf("%v: %d tunnels, %d sessions, %d half open, %v per peer, %d dials are left",
 			d.addr, d.tunnels.Load(), d.sessions.Load(), d.halfOpen.Load(), d.perPeer, len(d.dials))
 	}
+	if d.wire.users != 0 {
+		t.Errorf("%v: the socket is still held by %d", d.addr, d.wire.users)
+	}
 	if n, m := d.table.connections.count(), d.table.sessions.count(); n+m != 0 {
 		t.Errorf("%v: %d tunnels and %d sessions of version 3 are still in the table", d.addr, n, m)
 	}

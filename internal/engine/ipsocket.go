@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"adit/internal/circuit"
 	"adit/internal/kernel"
 	"adit/proto/l2tp"
 )
@@ -15,12 +14,9 @@ import (
 // messages of the kernel plane in it, of which it gets a copy: as long as it serves no
 // session itself, a filter lets only control messages in.
 type ipSocket struct {
-	*port
-	reader *reader
-	fd     int
-	handle kernel.Handle
-	// users are the sessions whose data comes by this socket. Engine.mu.
-	users int
+	sharedSocket
+	// sessions are those whose data comes by this socket. Engine.mu.
+	sessions int
 }
 
 // ListenIP accepts L2TPv3 tunnels directly over IP, protocol 115, at an address of this
@@ -30,7 +26,9 @@ func (e *Engine) ListenIP(addr netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	s.accepting.Store(true)
+	if s.accepting.Swap(true) {
+		s.release() // the first time holds it
+	}
 	return nil
 }
 
@@ -61,10 +59,12 @@ func (e *Engine) DialIP(local, peer netip.Addr, spec *TunnelSpec) error {
 	if err != nil {
 		return err
 	}
+	defer path.via.release()
 	return e.dialPath(path, spec)
 }
 
-// ipPath is the way from local to peer directly over IP.
+// ipPath is the way from local to peer directly over IP, whose socket is held for the
+// caller.
 func (e *Engine) ipPath(local, peer netip.Addr) (Path, error) {
 	if !local.IsValid() {
 		local = wildcard(peer)
@@ -77,13 +77,14 @@ func (e *Engine) ipPath(local, peer netip.Addr) (Path, error) {
 	return Path{via: s, Local: netip.AddrPortFrom(local, 0), Peer: netip.AddrPortFrom(peer, 0)}, nil
 }
 
-// ipSocketFor returns the raw socket of an address, made now if there is none. That of
-// the wildcard has every address.
+// ipSocketFor returns the raw socket of an address, made now if there is none, and held
+// for the caller. That of the wildcard has every address.
 func (e *Engine) ipSocketFor(addr netip.Addr) (*ipSocket, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, have := range []netip.Addr{addr, wildcard(addr)} {
 		if s := e.ipSockets[have]; s != nil {
+			s.users++
 			return s, nil
 		}
 	}
@@ -94,7 +95,8 @@ func (e *Engine) ipSocketFor(addr netip.Addr) (*ipSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.ipSockets[addr] = s
+	e.ipSockets[addr], s.forget = s, func() { delete(e.ipSockets, addr) }
+	e.open[&s.sharedSocket] = true
 	return s, nil
 }
 
@@ -103,23 +105,21 @@ func openIPSocket(e *Engine, r *reader, addr netip.Addr) (*ipSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ipSocket{reader: r, fd: fd}
-	s.port = &port{engine: e, via: s, local: netip.AddrPortFrom(addr, 0), holding: &r.holding}
-	if err = kernel.SetControlOnly(fd, true); err == nil {
-		s.handle, err = r.poller.Add(fd, kernel.Readable, s)
-	}
-	if err != nil {
+	if err = kernel.SetControlOnly(fd, true); err != nil {
 		closeFD(fd)
 		return nil, err
 	}
-	return s, nil
+	s := &ipSocket{}
+	s.reader, s.fd = r, kernel.NewSocket(fd)
+	s.port = &port{engine: e, via: s, local: netip.AddrPortFrom(addr, 0), holding: &r.holding}
+	return s, s.open(s)
 }
 
 // Ready reads what has come. It is kernel.Handler.
 func (s *ipSocket) Ready(now time.Time, _ kernel.Events) {
 	b := s.reader.batch
 	for range roundsPerWake {
-		n, err := b.Receive(s.fd)
+		n, err := s.fd.Receive(b)
 		for i := range n {
 			packet, from, to := b.Packet(i)
 			s.dispatchIP(now, packet, from, to)
@@ -133,39 +133,30 @@ func (s *ipSocket) Ready(now time.Time, _ kernel.Events) {
 
 // send is transport.
 func (s *ipSocket) send(packet []byte, path *Path) error {
-	return kernel.SendFrom(s.fd, l2tp.AppendIPControl(nil, packet), path.Local.Addr(), path.Peer)
+	return s.fd.SendFrom(l2tp.AppendIPControl(nil, packet), path.Local.Addr(), path.Peer)
 }
 
-// room is transport.
-func (s *ipSocket) room(b *circuit.Burst, path *Path, n int) []byte {
-	return b.Out.Room(path.destination, n)
-}
-
-// prepare is transport.
-func (s *ipSocket) prepare(path *Path) {
-	path.destination = kernel.NewDestination(s.fd, path.Local.Addr(), path.Peer)
-}
-
-// hold is ipTransport: a session's data comes by the socket from now on.
-func (s *ipSocket) hold() {
+// admitData is ipTransport: a session's data comes by the socket from now on.
+func (s *ipSocket) admitData() {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
-	if s.users++; s.users == 1 && !s.engine.closing.Load() {
+	if s.sessions++; s.sessions == 1 {
 		s.filter(false)
 	}
 }
 
-// release is ipTransport: it does no more.
-func (s *ipSocket) release() {
+// refuseData is ipTransport: it does no more.
+func (s *ipSocket) refuseData() {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
-	if s.users--; s.users == 0 && !s.engine.closing.Load() {
+	if s.sessions--; s.sessions == 0 {
 		s.filter(true)
 	}
 }
 
 func (s *ipSocket) filter(controlOnly bool) {
-	if err := kernel.SetControlOnly(s.fd, controlOnly); err != nil {
+	err := s.fd.With(func(fd int) error { return kernel.SetControlOnly(fd, controlOnly) })
+	if err != nil && !s.engine.closing.Load() {
 		s.engine.log.WithError(err).WithField("address", s.local.Addr().String()).
 			Error("the filter of the socket for protocol 115 cannot be changed: restart adit if sessions get no data")
 	}

@@ -115,10 +115,23 @@ type wire struct {
 	local netip.AddrPort
 	mu    sync.Mutex
 	data  [][]byte
+	users int
 }
 
 func (w *wire) send(packet []byte, path *Path) error { return w.net.send(w.local, path.Peer, packet) }
 func (w *wire) prepare(*Path)                        {}
+
+func (w *wire) hold()    { w.use(1) }
+func (w *wire) release() { w.use(-1) }
+
+func (w *wire) use(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.users += n; w.users < 0 {
+		panic("a socket is released by more than have held it")
+	}
+}
+
 func (w *wire) room(_ *circuit.Burst, _ *Path, n int) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -300,6 +300,7 @@ func (s *shard) newTunnel(path Path, spec *TunnelSpec) (*Tunnel, bool) {
 		slot: &tunnelSlot{owner: s}, version: max(spec.Tunnel.Version, l2tp.Version),
 	}
 	t.deadline.Owner = t
+	path.via.hold()
 	t.log = s.engine.log.WithFields(logrus.Fields{"peer_name": spec.Name, "peer": path.Peer.String()})
 	t.setPath(&path)
 	for range 64 {

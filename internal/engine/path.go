@@ -19,6 +19,10 @@ type transport interface {
 	// prepare fills in what room needs of a path; the shard calls it, once for
 	// each path that a tunnel takes.
 	prepare(path *Path)
+	// hold keeps the transport open until release. Who was given it by somebody who
+	// holds it may, and has to, if it keeps it.
+	hold()
+	release()
 }
 
 // Path is the way between us and one peer: the socket, our address that the
@@ -46,8 +50,8 @@ func (p *Path) encapsulation() config.Encapsulation {
 // ipTransport is a transport directly over IP, which wants to know while data of sessions
 // comes by it.
 type ipTransport interface {
-	hold()
-	release()
+	admitData()
+	refuseData()
 }
 
 // same says whether packets of both paths come and go the same way.

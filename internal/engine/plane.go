@@ -117,7 +117,7 @@ func (t *Tunnel) closeKernel() {
 	}
 	t.forgetKernel(k)
 	if k.socket != nil {
-		k.socket.close()
+		k.socket.release()
 	} else {
 		closeFD(k.fd)
 	}

@@ -95,3 +95,77 @@ func TestRecognise(t *testing.T) {
 		}
 	}
 }
+
+// Two sessions whose peers are reached through each other: what comes out of the device
+// of one is a message of the other one, with a message of the first in it. That one is
+// known again, however deep it lies, and nothing else is taken for it.
+func TestRecogniseWithinOthers(t *testing.T) {
+	const other = 0x0badf00d
+	wire := tunnel.Wire{Cookie: cookie8, Sublayer: l2tp.SublayerDefault}
+	for _, peer := range []netip.AddrPort{lacAddr, netip.MustParseAddrPort("[2001:db8::7]:1701")} {
+		for _, overIP := range []bool{false, true} {
+			d := newDataNode3(t, wish3{overIP: overIP, peer: wire})
+			path := *d.slot.path.Load()
+			if path.Peer = peer; overIP {
+				path.Peer = portless(peer)
+			}
+			d.slot.path.Store(&path)
+			d.send([]byte("frame"))
+			message := d.wire.data[0]
+			wrap := func(to netip.Addr, message []byte) []byte {
+				if overIP {
+					return packetTo(to, 115, message)
+				}
+				return packetTo(to, 17, datagramTo(peer.Port(), message))
+			}
+			// around puts an Ethernet frame of a packet into a message of another session.
+			around := func(overIP bool, cookie int, packet []byte) []byte {
+				frame := append(make([]byte, 12), 8, 0)
+				if packet[0]>>4 == 6 {
+					frame[12], frame[13] = 0x86, 0xdd
+				}
+				head := binary.BigEndian.AppendUint32(nil, other)
+				head = append(append(head, make([]byte, cookie)...), append(frame, packet...)...)
+				if overIP {
+					return packetTo(peer.Addr().Next(), 115, head)
+				}
+				return packetTo(peer.Addr().Next(), 17, datagramTo(1701, append([]byte{0, 3, 0, 0}, head...)))
+			}
+			own := wrap(peer.Addr(), message)
+			nested := map[string][]byte{
+				"UDP":                      around(false, 0, own),
+				"IP":                       around(true, 4, own),
+				"UDP in IP in UDP":         around(false, 8, around(true, 12, around(false, 4, own))),
+				"the address twice before": around(false, 0, append(packetTo(peer.Addr(), 17, datagramTo(53, nil)), own...)),
+			}
+			if peer.Addr().Is6() {
+				first := append([]byte{own[6], 0, 0, 1, 0, 0, 0, 0}, own[40:]...)
+				nested["a first fragment"] = around(true, 8, packetTo(peer.Addr(), 44, first))
+			}
+			for name, packet := range nested {
+				if !d.session.Recognise(packet) {
+					t.Errorf("%v, over IP %v: its own message in another one, %s, is a stranger's", peer, overIP, name)
+				}
+				if n := testing.AllocsPerRun(100, func() { d.session.Recognise(packet) }); n != 0 && !raceDetector {
+					t.Errorf("%v allocations", n)
+				}
+			}
+			for n := range len(nested["UDP"]) {
+				_ = d.session.Recognise(nested["UDP"][:n]) // which must not panic
+			}
+			foreign := slices.Clone(message)
+			foreign[len(foreign)-len("frame")-4-8-1]++ // the last octet of the Session ID
+			for name, packet := range map[string][]byte{
+				"of another session":             around(false, 8, wrap(peer.Addr(), foreign)),
+				"to another address":             around(false, 8, wrap(peer.Addr().Prev(), message)),
+				"in what is not L2TP":            packetTo(peer.Addr().Next(), 17, datagramTo(53, own)),
+				"in a message of version 2":      packetTo(peer.Addr().Next(), 17, datagramTo(1701, append([]byte{0, 2, 0, 7, 0, 9}, own...))),
+				"beyond what a loop can lead to": around(false, 8, append(make([]byte, 600), own...)),
+			} {
+				if d.session.Recognise(packet) {
+					t.Errorf("%v, over IP %v: a message %s was taken for its own", peer, overIP, name)
+				}
+			}
+		}
+	}
+}

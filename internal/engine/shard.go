@@ -164,6 +164,17 @@ func (s *shard) remove(t *Tunnel) {
 		delete(s.origins, t.origin)
 	}
 	s.engine.exit(t.entered)
+	t.letGo()
+}
+
+// letGo releases the tunnel's socket when nothing of the tunnel is left: the state
+// machine answers no retransmission any more, and no bridge, which may outlive it, sends
+// to the peer.
+func (t *Tunnel) letGo() {
+	if t.gone && t.bridges == 0 && !t.released {
+		t.released = true
+		t.path.via.release()
+	}
 }
 
 // heardData tells the state machine of the data messages since its last Tick,

@@ -41,47 +41,34 @@ const (
 // kernel-plane tunnel, from which control messages are only read. It has the
 // port of the shared one then.
 type socket struct {
-	*port
-	reader *reader
-	fd     int
-	handle kernel.Handle
+	sharedSocket
+	// zero are the static sessions that take messages without a checksum. Engine.mu.
+	zero int
 }
 
-// openSocket opens a shared socket.
+// openSocket opens a shared socket, for its first user.
 func openSocket(e *Engine, r *reader, addr netip.AddrPort) (*socket, error) {
 	fd, err := kernel.ListenUDP(addr)
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{reader: r, fd: fd}
+	s := &socket{}
+	s.reader, s.fd = r, kernel.NewSocket(fd)
 	s.port = &port{engine: e, via: s, local: kernel.LocalAddr(fd), holding: &r.holding}
-	if s.handle, err = r.poller.Add(fd, kernel.Readable, s); err != nil {
-		closeFD(fd)
-		return nil, err
-	}
-	return s, nil
+	return s, s.open(s)
 }
 
-// connected makes a socket of the descriptor of a kernel-plane tunnel. It is
-// read by the same reader as s, because the packets of one tunnel may come by
+// connected makes a socket of the descriptor of a kernel-plane tunnel, which alone uses
+// it. It is read by the same reader as s, because the packets of one tunnel may come by
 // both.
 func (s *socket) connected(fd int) (*socket, error) {
-	c := &socket{port: s.port, reader: s.reader, fd: fd}
-	var err error
-	if c.handle, err = s.reader.poller.Add(fd, kernel.Readable, c); err != nil {
+	c := &socket{}
+	c.port, c.reader, c.fd = s.port, s.reader, kernel.NewSocket(fd)
+	if err := c.open(c); err != nil {
 		return nil, err
 	}
-	s.engine.keep(c)
+	s.engine.keep(&c.sharedSocket)
 	return c, nil
-}
-
-// close closes a connected socket, in its reader so that no read is under way.
-// What the reader does not come to any more is left to Engine.Close.
-func (s *socket) close() {
-	s.reader.poller.Post(func(time.Time) {
-		s.reader.poller.Remove(s.handle)
-		s.engine.free(s)
-	})
 }
 
 func closeFD(fd int) { _ = unix.Close(fd) }
@@ -90,7 +77,7 @@ func closeFD(fd int) { _ = unix.Close(fd) }
 func (s *socket) Ready(now time.Time, _ kernel.Events) {
 	b := s.reader.batch
 	for range roundsPerWake {
-		n, err := b.Receive(s.fd)
+		n, err := s.fd.Receive(b)
 		for i := range n {
 			merged, size, from, to := b.Datagram(i)
 			s.dispatchMerged(now, merged, size, from, to)
@@ -106,15 +93,32 @@ func (s *socket) Ready(now time.Time, _ kernel.Events) {
 
 // send is transport.
 func (s *socket) send(packet []byte, path *Path) error {
-	return kernel.SendFrom(s.fd, packet, path.Local.Addr(), path.Peer)
+	return s.fd.SendFrom(packet, path.Local.Addr(), path.Peer)
 }
 
-// room is transport.
-func (s *socket) room(b *circuit.Burst, path *Path, n int) []byte {
-	return b.Out.Room(path.destination, n)
+// takeZero has the socket take messages without a checksum over IPv6, for one session
+// more; refuseZero for one less.
+func (s *socket) takeZero() error {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	if s.zero == 0 {
+		if err := s.setZero(true); err != nil {
+			return err
+		}
+	}
+	s.zero++
+	return nil
 }
 
-// prepare is transport.
-func (s *socket) prepare(path *Path) {
-	path.destination = kernel.NewDestination(s.fd, path.Local.Addr(), path.Peer)
+func (s *socket) refuseZero() {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	if s.zero--; s.zero == 0 {
+		// It was done the other way round, and what may be dropped is no more.
+		_ = s.setZero(false)
+	}
+}
+
+func (s *socket) setZero(take bool) error {
+	return s.fd.With(func(fd int) error { return kernel.TakeZeroChecksums(fd, take) })
 }

@@ -9,7 +9,8 @@ type socketKey struct {
 	owner string
 }
 
-// socketFor returns the socket bound to addr, made now if there is none. Port 0
+// socketFor returns the socket bound to addr, made now if there is none, and held for
+// the caller, who releases it. Port 0
 // is a port of the kernel's choice, the same one each time for an owner: two
 // tunnels of ours to one LNS must not have all addresses and ports in common
 // (see pathUse). A socket of the wildcard address has every address at its port.
@@ -21,10 +22,12 @@ func (e *Engine) socketFor(addr netip.AddrPort, owner string) (*socket, error) {
 	}
 	key := socketKey{addr, owner}
 	if s := e.sockets[key]; s != nil {
+		s.users++
 		return s, nil
 	}
 	for _, s := range e.sockets {
 		if s.local == addr || s.local == netip.AddrPortFrom(wildcard(addr.Addr()), addr.Port()) {
+			s.users++
 			return s, nil
 		}
 	}
@@ -35,8 +38,8 @@ func (e *Engine) socketFor(addr netip.AddrPort, owner string) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.sockets[key] = s
-	e.open[s] = true
+	e.sockets[key], s.forget = s, func() { delete(e.sockets, key) }
+	e.open[&s.sharedSocket] = true
 	return s, nil
 }
 
@@ -49,19 +52,18 @@ func wildcard(a netip.Addr) netip.Addr {
 }
 
 // keep notes a socket that Close has to close if nobody does before.
-func (e *Engine) keep(s *socket) {
+func (e *Engine) keep(s *sharedSocket) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.open[s] = true
 }
 
-// free closes a socket, once.
-func (e *Engine) free(s *socket) {
+// closeSockets closes those that somebody still uses.
+func (e *Engine) closeSockets() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.open[s] {
-		delete(e.open, s)
-		closeFD(s.fd)
+	for s := range e.open {
+		s.close()
 	}
 }
 

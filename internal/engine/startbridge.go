@@ -31,7 +31,7 @@ func (t *Tunnel) startBridge(c *Call) error {
 	d.bridge, c.bridge, c.data = bridge, bridge, d
 	d.kernel = c.bridge.Kind().KernelPlane()
 	if !d.kernel {
-		c.hold()
+		c.admitData()
 	}
 	if t.is3() {
 		c.applyPeerStatus()

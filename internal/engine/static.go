@@ -54,6 +54,7 @@ type Static struct {
 	since  atomic.Pointer[staticSince]
 	bridge circuit.Bridge // of data too
 	via    transport
+	zero   bool // messages without a checksum are taken for it
 }
 
 // staticSince is a state and when it began.
@@ -139,19 +140,17 @@ func (e *Engine) OpenStatic(spec StaticSpec) (*Static, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer path.via.release()
 	return e.openStatic(spec, path)
 }
 
-// staticPath is the way of the session's data messages.
+// staticPath is the way of the session's data messages. Its socket is held for the
+// caller.
 func (e *Engine) staticPath(spec *StaticSpec) (Path, error) {
 	if spec.Encapsulation == config.EncapsulationIP {
 		return e.ipPath(spec.Local.Addr(), spec.Peer.Addr())
 	}
-	path, err := e.udpPath(spec.Local, spec.Peer, spec.Name)
-	if s, ok := path.via.(*socket); ok && err == nil && spec.ZeroChecksum && spec.Peer.Addr().Unmap().Is6() {
-		err = kernel.TakeZeroChecksums(s.fd)
-	}
-	return path, err
+	return e.udpPath(spec.Local, spec.Peer, spec.Name)
 }
 
 // sharedDestination is that of another static session on the same way; nil: there is
@@ -178,8 +177,11 @@ func (e *Engine) openStatic(spec StaticSpec, path Path) (*Static, error) {
 	if !e.table.sessions.claim(spec.ID, s.slot) {
 		return nil, fmt.Errorf("session %d: %w", spec.ID, ErrSessionID)
 	}
-	s.hold()
-	if err := e.openStaticBridge(s); err != nil {
+	err := s.hold()
+	if err == nil {
+		err = e.openStaticBridge(s)
+	}
+	if err != nil {
 		s.release()
 		return nil, err
 	}
@@ -209,19 +211,36 @@ func (e *Engine) openStaticBridge(s *Static) error {
 	return nil
 }
 
-// hold keeps open what the session's data comes by.
-func (s *Static) hold() {
-	if k, ok := s.via.(ipTransport); ok {
-		k.hold()
+// hold keeps open what the session's data comes by, and has the data let in. What it
+// could not do before an error, release may undo.
+func (s *Static) hold() error {
+	s.via.hold()
+	switch via := s.via.(type) {
+	case ipTransport:
+		via.admitData()
+	case *socket:
+		if s.spec.ZeroChecksum && s.spec.Peer.Addr().Unmap().Is6() {
+			if err := via.takeZero(); err != nil {
+				return err
+			}
+			s.zero = true
+		}
 	}
+	return nil
 }
 
 // release undoes hold, and frees the Session ID.
 func (s *Static) release() {
 	s.engine.table.sessions.release(s.spec.ID, s.slot)
-	if k, ok := s.via.(ipTransport); ok {
-		k.release()
+	switch via := s.via.(type) {
+	case ipTransport:
+		via.refuseData()
+	case *socket:
+		if s.zero {
+			via.refuseZero()
+		}
 	}
+	s.via.release()
 }
 
 // newData makes the session as the data path sees it.

@@ -36,6 +36,7 @@ type Tunnel struct {
 	initiator bool // we sent the SCCRQ
 	up, down  bool
 	gone      bool
+	released  bool        // the socket
 	lost      atomic.Bool // the tie; the Lose may still be in the mail
 	halfOpen  bool        // counted in Engine.halfOpen
 	since     time.Time   // in the present state

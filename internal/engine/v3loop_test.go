@@ -61,19 +61,19 @@ func (n *network) overIP(nodes ...*node) {
 // ipWire is a wire directly over IP.
 type ipWire struct {
 	*wire
-	users int
+	sessions int // under mu
 }
 
-func (w *ipWire) hold() {
+func (w *ipWire) admitData() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.users++
+	w.sessions++
 }
 
-func (w *ipWire) release() {
+func (w *ipWire) refuseData() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.users--
+	w.sessions--
 }
 
 // lastData is the data message that a node has sent last.
@@ -145,8 +145,8 @@ func TestPseudowire(t *testing.T) {
 				i.Sequence.InOrder != 1 || i.Rx.Packets != 1 {
 				t.Errorf("%v: %+v\n%+v", encap, tn, i)
 			}
-			if w, ok := lac.via.(*ipWire); ok && w.users != 1 {
-				t.Errorf("%d sessions hold the socket", w.users)
+			if w, ok := lac.via.(*ipWire); ok && w.sessions != 1 {
+				t.Errorf("the socket lets in the data of %d sessions", w.sessions)
 			}
 			if tn.ID <= maxID || i.ID != c.PeerID {
 				t.Errorf("%v: tunnel %d, session %d, which the LAC calls %d", encap, tn.ID, i.ID, c.PeerID)
@@ -154,8 +154,8 @@ func TestPseudowire(t *testing.T) {
 			c.Close(tunnel.Cause{Result: l2tp.ResultCode{Result: l2tp.CDNAdministrative}})
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if w, ok := lac.via.(*ipWire); ok && w.users != 0 {
-				t.Errorf("%d sessions hold the socket", w.users)
+			if w, ok := lac.via.(*ipWire); ok && w.sessions != 0 {
+				t.Errorf("the socket lets in the data of %d sessions", w.sessions)
 			}
 			if lac.table.sessions.count()+lns.table.sessions.count() != 0 {
 				t.Error("a Session ID is still taken")

@@ -164,10 +164,16 @@ func (b *SendBatch) Flush() {
 	b.prepare()
 	for start := 0; start < len(b.msgs); {
 		end := start + 1
-		for end < len(b.msgs) && b.msgs[end].dest.fd == b.msgs[start].dest.fd {
+		d := b.msgs[start].dest
+		for end < len(b.msgs) && b.msgs[end].dest.fd == d.fd && b.msgs[end].dest.socket == d.socket {
 			end++
 		}
-		b.send(start, end)
+		if d.socket.enter() {
+			b.send(start, end)
+			d.socket.leave()
+		} else {
+			b.fail(start, end)
+		}
 		start = end
 	}
 	b.msgs, b.chunks, b.used, b.refused = b.msgs[:0], b.chunks[:0], 0, false
@@ -230,6 +236,13 @@ func (b *SendBatch) send(start, end int) {
 			b.counts.Failed.Add(uint64(m.segments))
 		}
 		start++
+	}
+}
+
+// fail counts messages as lost.
+func (b *SendBatch) fail(start, end int) {
+	for i := range b.msgs[start:end] {
+		b.counts.Failed.Add(uint64(b.msgs[start+i].segments))
 	}
 }
 

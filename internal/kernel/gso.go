@@ -24,7 +24,8 @@ const neverMerge = int64(1<<63 - 1)
 // at once. Order is kept for each Destination, not between two of the same peer.
 type Destination struct {
 	fd         int
-	slot       uint8 // where batches look for its latest message
+	socket     *Socket // that fd is of; nil: fd stays open as long as this is in use
+	slot       uint8   // where batches look for its latest message
 	namelen    uint32
 	controlLen int
 	maxPayload int

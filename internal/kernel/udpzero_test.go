@@ -53,11 +53,19 @@ func TestTakeZeroChecksums(t *testing.T) {
 	if got := receive(); got != "with" {
 		t.Errorf("the first that comes is the one %s a checksum", got)
 	}
-	if err := TakeZeroChecksums(fd); err != nil {
+	if err := TakeZeroChecksums(fd, true); err != nil {
 		t.Fatal(err)
 	}
 	send(1, "without")
 	if got := receive(); got != "without" {
 		t.Errorf("what comes is the one %s a checksum", got)
+	}
+	if err := TakeZeroChecksums(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	send(1, "without")
+	send(0, "with")
+	if got := receive(); got != "with" {
+		t.Errorf("after it was taken back, the first that comes is the one %s a checksum", got)
 	}
 }
