@@ -64,6 +64,23 @@ func nextAVP(b []byte) (a rawAVP, rest []byte, ok bool) {
 	return a, b[n:], true
 }
 
+// FindAVP finds the value of the first IETF AVP of a type in the payload of a message,
+// without reading the rest of it: for what has to be known before the secret is chosen or
+// a digest verified. It is a part of payload, and nil if there is no such AVP in the clear.
+func FindAVP(payload []byte, t AVPType) []byte {
+	for len(payload) > 0 {
+		a, rest, ok := nextAVP(payload)
+		if !ok {
+			return nil
+		}
+		if a.Vendor == 0 && a.Type == t && !a.Hidden && !a.reserved {
+			return a.Value
+		}
+		payload = rest
+	}
+	return nil
+}
+
 // appendAVPHeader writes the header of an AVP whose value has n octets.
 func appendAVPHeader(dst []byte, mandatory, hidden bool, vendor uint16, t AVPType, n int) []byte {
 	word := uint16(avpHeaderLen + n)

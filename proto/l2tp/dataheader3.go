@@ -62,8 +62,9 @@ func sessionHeaderLen(ip bool) int {
 	return 4 + sessionIDLen
 }
 
-// cookieOK says whether a Cookie can have n octets.
-func cookieOK(n int) bool { return n == 0 || n == 4 || n == 8 }
+// CookieLengthOK says whether a Cookie can have n octets: 0, which is none, 4 or 8. RFC 3931
+// section 5.4.4: "The Assigned Cookie is a 4-octet or 8-octet random value."
+func CookieLengthOK(n int) bool { return n == 0 || n == 4 || n == 8 }
 
 // DataHeader3Len is the number of octets that PutDataHeader3 writes for h.
 func DataHeader3Len(h *DataHeader3) int {
@@ -77,7 +78,7 @@ func DataHeader3Len(h *DataHeader3) int {
 func PutDataHeader3(b []byte, h *DataHeader3) int {
 	sub, ok := sublayerSize(h.Sublayer)
 	n := sessionHeaderLen(h.IP) + len(h.Cookie) + sub
-	if !ok || !cookieOK(len(h.Cookie)) || len(b) < n {
+	if !ok || !CookieLengthOK(len(h.Cookie)) || len(b) < n {
 		return 0
 	}
 	pos := 0
@@ -117,7 +118,7 @@ func ParseDataHeader3(packet []byte, ip bool, cookieLen int, sublayer SublayerTy
 	if !ok {
 		return h, nil, ErrSublayer
 	}
-	if !cookieOK(cookieLen) {
+	if !CookieLengthOK(cookieLen) {
 		return h, nil, ErrCookieLength
 	}
 	pos := sessionHeaderLen(ip)

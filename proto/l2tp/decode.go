@@ -18,7 +18,7 @@ const (
 type decoder struct {
 	values
 	secret    []byte
-	hideWith  []byte // see hideKey
+	hideWith  []byte // what hidingKey makes of it; nil: nothing was hidden as yet
 	vector    []byte // the last Random Vector; nil: none yet
 	rest      Unparsed
 	firstFail *Error
@@ -193,7 +193,10 @@ func (d *decoder) reveal(a *rawAVP) bool {
 		// "This AVP MUST precede the first AVP with the H bit set."
 		d.malformed(*a, ErrHiddenNoVector, ErrorValue)
 	default:
-		value, ok := unhide(a.Value, a.Type, d.hideKey(), d.vector)
+		if d.hideWith == nil {
+			d.hideWith = hidingKey(d.version, d.secret)
+		}
+		value, ok := unhide(a.Value, a.Type, d.hideWith, d.vector)
 		if ok {
 			a.Value = value
 			return true
@@ -301,15 +304,6 @@ func PeekMessageType(payload []byte) (MessageType, bool) {
 // PeekHostName finds the Host Name of an SCCRQ or SCCRP, which is never hidden,
 // so that the secret can be chosen by it before the message is parsed.
 func PeekHostName(payload []byte) (string, bool) {
-	for len(payload) > 0 {
-		a, rest, ok := nextAVP(payload)
-		if !ok {
-			return "", false
-		}
-		if a.Vendor == 0 && a.Type == AVPHostName && !a.Hidden && !a.reserved && len(a.Value) > 0 {
-			return string(a.Value), true
-		}
-		payload = rest
-	}
-	return "", false
+	name := FindAVP(payload, AVPHostName)
+	return string(name), len(name) > 0
 }

@@ -90,18 +90,6 @@ func (v *values) circuitStatus() *CircuitStatus {
 	return &s
 }
 
-// hideKey is what AVPs are hidden with: the shared secret, or the key that version 3
-// makes of it.
-func (d *decoder) hideKey() []byte {
-	if d.version != Version3 {
-		return d.secret
-	}
-	if d.hideWith == nil {
-		d.hideWith = hidingKey(d.secret)
-	}
-	return d.hideWith
-}
-
 // vendorMessage is the error for a message type of a vendor's, none of which is known.
 // RFC 3931 section 5.4.1: "A vendor-specific control message may be defined by setting
 // the Vendor ID of the Message Type AVP to a value other than the IETF Vendor ID of 0";

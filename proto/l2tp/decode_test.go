@@ -194,7 +194,7 @@ func TestUnknownAVPAnywhere(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, at %d: %v", s.name, pos, err)
 			}
-			if a, ok := m.Rest().ExtraAVP(0, 99); !ok || !bytes.Equal(a.Value, unknown[6:]) {
+			if a, ok := extraAVP(m.Rest(), 0, 99); !ok || !bytes.Equal(a.Value, unknown[6:]) {
 				t.Fatalf("%s, at %d: extra %v", s.name, pos, m.Rest().Extra)
 			}
 			*m.Rest() = Unparsed{}
@@ -369,7 +369,7 @@ func TestNothingKept(t *testing.T) {
 		for i := range wire {
 			wire[i] = 0xee
 		}
-		if a, ok := m.Rest().ExtraAVP(9, 1); !ok || string(a.Value) != "ab" {
+		if a, ok := extraAVP(m.Rest(), 9, 1); !ok || string(a.Value) != "ab" {
 			t.Errorf("%s: extra AVP %v", s.name, a)
 		}
 		*m.Rest() = Unparsed{}

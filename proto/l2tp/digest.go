@@ -38,9 +38,14 @@ const maxDigests = 2
 // check alone (section 4.3), whose key is that of the empty secret.
 func SharedKey(secret []byte) []byte { return deriveKey(secret, 2) }
 
-// hidingKey is what stands in the place of the shared secret when AVPs of version 3
-// are hidden, RFC 3931 section 5.3: "shared_key = HMAC_MD5 (shared_secret, 1)".
-func hidingKey(secret []byte) []byte { return deriveKey(secret, 1) }
+// hidingKey is what AVPs of a version are hidden with: in version 2 the shared secret, and
+// in version 3, RFC 3931 section 5.3, "shared_key = HMAC_MD5 (shared_secret, 1)".
+func hidingKey(version uint8, secret []byte) []byte {
+	if version != Version3 {
+		return secret
+	}
+	return deriveKey(secret, 1)
+}
 
 func deriveKey(secret []byte, use byte) []byte {
 	mac := hmac.New(md5.New, secret)
@@ -212,7 +217,10 @@ func Verify(packet []byte, keys [][]byte, localNonce, remoteNonce []byte) error 
 	for i, at := range d.list[:d.n] {
 		t, kindErr := d.kind(i)
 		if kindErr != nil {
-			err = kindErr
+			// One that could be computed, and is wrong, says more than one that could not.
+			if !errors.Is(err, ErrDigest) {
+				err = kindErr
+			}
 			continue
 		}
 		for _, key := range keys {
@@ -222,9 +230,7 @@ func Verify(packet []byte, keys [][]byte, localNonce, remoteNonce []byte) error 
 				return nil
 			}
 		}
-		if err == nil || !errors.Is(err, ErrDigest) {
-			err = ErrDigest
-		}
+		err = ErrDigest
 	}
 	return err
 }
@@ -242,17 +248,8 @@ func HasDigest(packet []byte) bool {
 // to a peer that Control Message Authentication is enabled." The nonce is a part of
 // payload.
 func FindNonce(payload []byte) (nonce []byte, ok bool) {
-	for len(payload) > 0 {
-		a, rest, framed := nextAVP(payload)
-		if !framed {
-			return nil, false
-		}
-		if a.Vendor == 0 && a.Type == AVPNonce && !a.Hidden && !a.reserved && len(a.Value) > 0 {
-			return a.Value, true
-		}
-		payload = rest
-	}
-	return nil, false
+	nonce = FindAVP(payload, AVPNonce)
+	return nonce, len(nonce) > 0
 }
 
 // digests writes the Message Digest AVPs, with zeros.

@@ -49,7 +49,7 @@ func TestSharedKey(t *testing.T) {
 	}{
 		{SharedKey(secret), "552d92e4a7a06609c4250b8d34613d98"},
 		{SharedKey(nil), "7b6085fbf45933670abcb07a27fcea5e"},
-		{hidingKey(secret), "a69f0bd446c6e1d18d7d0d6b2bf976eb"},
+		{hidingKey(Version3, secret), "a69f0bd446c6e1d18d7d0d6b2bf976eb"},
 	} {
 		if got := hex.EncodeToString(test.key); got != test.want {
 			t.Errorf("%s, want %s", got, test.want)
@@ -120,6 +120,7 @@ func TestVerifyErrors(t *testing.T) {
 		{"zeros", helloStart + noMD5, ErrDigest},
 		{"the digest of a message without nonces", helloStart + helloPlain, ErrDigest},
 		{"both wrong", twoStart + helloMD5 + twoNext + noSHA1, ErrDigest},
+		{"wrong, and one of an unknown type", twoStart + helloMD5 + "801b 0000 003b 02" + noSHA1, ErrDigest},
 	} {
 		packet := octets(t, test.wire)
 		if err := Verify(packet, key, receivers, senders); !errors.Is(err, test.want) {

@@ -38,10 +38,9 @@ type AppendOptions struct {
 
 // encoder is the state of AppendMessage.
 type encoder struct {
-	dst []byte
-	opt AppendOptions
-	// hideWith is the shared secret, or the key that version 3 makes of it.
-	hideWith []byte
+	dst      []byte
+	opt      AppendOptions
+	hideWith []byte // what hidingKey makes of the secret, if something may be hidden
 	vector   []byte // the Random Vector written; nil: none yet
 	err      error  // the first error
 }
@@ -50,15 +49,15 @@ type encoder struct {
 // M bits are the RFC's. With an error, dst comes back as it was; the error
 // wraps one of the sentinels above or is Rand's.
 func AppendMessage(dst []byte, m Message, opt AppendOptions) ([]byte, error) {
-	e := encoder{dst: dst, opt: opt, hideWith: opt.Secret}
+	e := encoder{dst: dst, opt: opt}
 	if opt.Hide && (len(opt.Secret) == 0 || opt.Rand == nil) {
 		return dst, ErrNoSecret
 	}
 	if !m.Type().knownIn(opt.Version) {
 		return dst, fmt.Errorf("%s: %w", m.Type(), ErrVersion)
 	}
-	if opt.Version == Version3 {
-		e.hideWith = hidingKey(opt.Secret)
+	if opt.Hide {
+		e.hideWith = hidingKey(opt.Version, opt.Secret)
 	}
 	e.uint16(AVPMessageType, uint16(m.Type()))
 	e.digests()

@@ -35,7 +35,7 @@ type VersionError uint8
 // Error implements error.
 func (e VersionError) Error() string {
 	switch e {
-	case 1:
+	case 1: // RFC 2341
 		return "l2tp: version 1 packet (L2F)"
 	case 3:
 		return "l2tp: version 3 packet (L2TPv3)"
@@ -46,8 +46,6 @@ func (e VersionError) Error() string {
 // Errors of ParseHeader. None of them calls for an answer: RFC 2661 section 7.1
 // says that "a control message with a malformed header should be discarded".
 var (
-	// ErrVersionL2F is an L2F packet (RFC 2341), whose version is 1.
-	ErrVersionL2F error = VersionError(1)
 	// ErrShortHeader is a datagram that ends within its header.
 	ErrShortHeader = errors.New("l2tp: datagram ends within the header")
 	// ErrLengthTooLong is a Length field larger than the datagram.

@@ -104,7 +104,7 @@ func TestParseHeaderErrors(t *testing.T) {
 		{"offset past the end", "0202 0001 0002 0004 112233", ErrOffset},
 		{"offset past the Length", "4202 000c 0001 0002 0003 1122 33ff03", ErrOffset},
 		{"largest offset", "0202 0001 0002 ffff 112233", ErrOffset},
-		{"L2F", "c801 000c 0001 0002 0003 0004", ErrVersionL2F},
+		{"L2F", "c801 000c 0001 0002 0003 0004", VersionError(1)},
 		{"version 0", "c800 000c 0001 0002 0003 0004", VersionError(0)},
 		{"version 15", "c80f 000c 0001 0002 0003 0004", VersionError(15)},
 	} {

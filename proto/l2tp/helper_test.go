@@ -109,6 +109,16 @@ func testTruncated(t *testing.T, version uint8, wire []byte) {
 	}
 }
 
+// extraAVP finds the first extra AVP of that vendor (0: IETF) and type.
+func extraAVP(u *Unparsed, vendor uint16, t AVPType) (AVP, bool) {
+	for _, a := range u.Extra {
+		if a.Vendor == vendor && a.Type == t {
+			return a, true
+		}
+	}
+	return AVP{}, false
+}
+
 // checkTyped says whether err is an *Error with all it needs.
 func checkTyped(t testing.TB, err error) *Error {
 	t.Helper()

@@ -39,13 +39,9 @@ func (t MessageType) String() string {
 	return fmt.Sprintf("message type %d", uint16(t))
 }
 
-// Known says whether this package reads and writes messages of type t, in version 3
-// if not in both.
-func (t MessageType) Known() bool { return newMessage(t) != nil }
-
-// knownIn says whether version has messages of type t.
+// knownIn says whether this package reads and writes messages of type t of a version.
 func (t MessageType) knownIn(version uint8) bool {
-	return t.Known() && (t != TypeACK || version == Version3)
+	return newMessage(t) != nil && (t != TypeACK || version == Version3)
 }
 
 // SessionLevel says whether messages of type t belong to one session rather
@@ -95,16 +91,6 @@ type Unparsed struct {
 
 // Rest implements Message.
 func (u *Unparsed) Rest() *Unparsed { return u }
-
-// ExtraAVP finds the first extra AVP of that vendor (0: IETF) and type.
-func (u *Unparsed) ExtraAVP(vendor uint16, t AVPType) (AVP, bool) {
-	for _, a := range u.Extra {
-		if a.Vendor == vendor && a.Type == t {
-			return a, true
-		}
-	}
-	return AVP{}, false
-}
 
 // newMessage makes an empty message of type t; nil if t is not known.
 func newMessage(t MessageType) Message {

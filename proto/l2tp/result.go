@@ -112,14 +112,7 @@ type ResultCode struct {
 	Message string    // optional, UTF-8, for a human
 }
 
-// Describe is the result in the words of version 2, for the message type that carries
-// it (DescribeVersion has those of either): TypeCDN
-// or TypeStopCCN.
-func (r ResultCode) Describe(t MessageType) string {
-	return r.format(r.text(t))
-}
-
-// text is the result in words; empty: there are none.
+// text is the result in the words of version 2; empty: there are none.
 func (r ResultCode) text(t MessageType) string {
 	switch {
 	case t == TypeCDN && int(r.Result) < len(cdnTexts):
@@ -131,7 +124,7 @@ func (r ResultCode) text(t MessageType) string {
 }
 
 // String is the result in words as far as they are the same for StopCCN and
-// CDN. Describe says more.
+// CDN. DescribeVersion says more.
 func (r ResultCode) String() string {
 	if r.Result == generalError {
 		return r.format("general error")

@@ -40,8 +40,9 @@ var cdnTexts3 = map[uint16]string{
 	CDNNoOAMEmulation:        "session not established, OAM cell emulation not supported",
 }
 
-// DescribeVersion is Describe for a tunnel of a version: the same number means more
-// things in version 3, which a session needs no telephone call for.
+// DescribeVersion is the result in words, for a tunnel of a version and the message type
+// that carries it: TypeCDN or TypeStopCCN. The same number means more things in version 3,
+// which a session needs no telephone call for.
 func (r ResultCode) DescribeVersion(version uint8, t MessageType) string {
 	if version == Version3 {
 		texts := stopCCNTexts3
@@ -52,5 +53,5 @@ func (r ResultCode) DescribeVersion(version uint8, t MessageType) string {
 			return r.format(text)
 		}
 	}
-	return r.Describe(t)
+	return r.format(r.text(t))
 }

@@ -59,7 +59,7 @@ func TestDescribe(t *testing.T) {
 		{ResultCode{Result: 13}, TypeCDN, "result 13"},
 		{ResultCode{Result: 2, Error: 4, Message: "full"}, TypeCDN, `result 2 (general error), error 4 (insufficient resources): "full"`},
 	} {
-		if got := test.result.Describe(test.in); got != test.want {
+		if got := test.result.DescribeVersion(Version, test.in); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}

@@ -148,7 +148,10 @@ var avpTable = []avpInfo{
 // avpIndex finds a type's place in avpTable; -1: not there.
 var avpIndex = indexAVPs(avpTable)
 
-func indexAVPs(table []avpInfo) (index [AVPECNCapability + 1]int8) {
+// avpIndexes are the places of types in a table.
+type avpIndexes [AVPECNCapability + 1]int8
+
+func indexAVPs(table []avpInfo) (index avpIndexes) {
 	for i := range index {
 		index[i] = -1
 	}
@@ -158,20 +161,36 @@ func indexAVPs(table []avpInfo) (index [AVPECNCapability + 1]int8) {
 	return index
 }
 
-// lookupAVP is the table's entry for t; nil if it has none.
-func lookupAVP(t AVPType) *avpInfo {
-	if int(t) >= len(avpIndex) || avpIndex[t] < 0 {
+// lookupAVP is the entry for t in the table of version 2; nil if it has none.
+func lookupAVP(t AVPType) *avpInfo { return lookupIn(avpTable, &avpIndex, t) }
+
+func lookupIn(table []avpInfo, index *avpIndexes, t AVPType) *avpInfo {
+	if int(t) >= len(index) || index[t] < 0 {
 		return nil
 	}
-	return &avpTable[avpIndex[t]]
+	return &table[index[t]]
 }
 
 // lengthOK says whether a value of n octets can be this AVP's.
 func (a *avpInfo) lengthOK(n int) bool {
-	// "The Length is 8 if there is no Error Code or Message, 10 if there is an
-	// Error Code": half an Error Code is nothing.
-	if a.Type == AVPResultCode && n == 3 {
+	if n < a.Min || n > a.Max {
 		return false
 	}
-	return n >= a.Min && n <= a.Max && a.lengthOK3(n)
+	switch a.Type {
+	case AVPResultCode:
+		// "The Length is 8 if there is no Error Code or Message, 10 if there is an
+		// Error Code": half an Error Code is nothing.
+		return n != 3
+	case AVPPseudowireCapabilities:
+		// "The Length (before hiding) of this AVP is 8 octets with one PW type
+		// specified, plus 2 octets for each additional PW type."
+		return n%2 == 0
+	case AVPAssignedCookie:
+		// "The Length (before hiding) of this AVP may be 6, 10, or 14 octets."
+		return CookieLengthOK(n)
+	case AVPCallErrors:
+		return n == circuitErrorsLen || n == callErrorsLen
+	default:
+		return true
+	}
 }

@@ -96,12 +96,7 @@ const (
 var avpIndex3 = indexAVPs(avpTable3)
 
 // lookupAVP3 is the entry for t in the table of version 3; nil if it has none.
-func lookupAVP3(t AVPType) *avpInfo {
-	if int(t) >= len(avpIndex3) || avpIndex3[t] < 0 {
-		return nil
-	}
-	return &avpTable3[avpIndex3[t]]
-}
+func lookupAVP3(t AVPType) *avpInfo { return lookupIn(avpTable3, &avpIndex3, t) }
 
 // lookupVersion is the entry for t in the table of a version.
 func lookupVersion(version uint8, t AVPType) *avpInfo {
@@ -124,21 +119,4 @@ func tableOf(version uint8) []avpInfo {
 // not defined within RFC 2661) in the message are sent with each M bit set to 0".
 func (a *avpInfo) offered() bool {
 	return a.RFC == 3931 && a.Supported && a.Type >= AVPMessageDigest && a.Allowed.Has(TypeSCCRQ)
-}
-
-// lengthOK3 is the part of lengthOK that an interval cannot say.
-func (a *avpInfo) lengthOK3(n int) bool {
-	switch a.Type {
-	case AVPPseudowireCapabilities:
-		// "The Length (before hiding) of this AVP is 8 octets with one PW type
-		// specified, plus 2 octets for each additional PW type."
-		return n%2 == 0
-	case AVPAssignedCookie:
-		// "The Length (before hiding) of this AVP may be 6, 10, or 14 octets."
-		return cookieOK(n)
-	case AVPCallErrors:
-		return n == circuitErrorsLen || n == callErrorsLen
-	default:
-		return true
-	}
 }

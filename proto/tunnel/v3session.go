@@ -7,10 +7,6 @@ import (
 	"adit/proto/l2tp"
 )
 
-// cookieLengths are those that a data message can have. RFC 3931 section 5.4.4: "The
-// Assigned Cookie is a 4-octet or 8-octet random value."
-var cookieLengths = []int{0, 4, 8}
-
 // sessionIDs are where a session-level message of version 3 has the IDs of both ends: its
 // sender's, and its receiver's; nil: it is no such message. RFC 3931 section 5.4.4: "The
 // Remote Session ID AVP MUST be present in all session-level control messages."
@@ -80,7 +76,7 @@ func (t *Tunnel) prepareEnd(call *Call) (l2tp.ResultCode, error) {
 	}
 	w := &call.Local
 	if len(w.Cookie) == 0 && w.CookieLength != 0 {
-		if !slices.Contains(cookieLengths, w.CookieLength) {
+		if !l2tp.CookieLengthOK(w.CookieLength) {
 			return generalResult(l2tp.ErrorValue, "a cookie has 0, 4 or 8 octets"), ErrCookie
 		}
 		// RFC 3931 section 8.2: "Each Assigned Cookie MUST be selected in a
@@ -103,7 +99,7 @@ func (t *Tunnel) prepareEnd(call *Call) (l2tp.ResultCode, error) {
 // disconnected with a Result Code of 15".
 func wireRefusal(w *Wire) (l2tp.ResultCode, error) {
 	switch {
-	case !slices.Contains(cookieLengths, len(w.Cookie)):
+	case !l2tp.CookieLengthOK(len(w.Cookie)):
 		return generalResult(l2tp.ErrorValue, "a cookie has 0, 4 or 8 octets"), ErrCookie
 	case w.Sublayer > l2tp.SublayerATM:
 		// "the receiving LCCE MUST include the identified L2-Specific Sublayer in
