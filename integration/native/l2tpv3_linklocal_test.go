@@ -43,6 +43,17 @@ func TestL2TPv3LinkLocal(t *testing.T) {
 			return status(t, d).Counters["static_probe_hits"] > 0
 		})
 	}
-	b.Stop(t)
-	awaitNoDevice(t, n.B, "pw")
+	// The link goes, and another one gets its name and addresses.
+	n.A.MustRun(t, "ip", "link", "del", "eth0")
+	n.A.MustRun(t, "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", n.B.Name)
+	for _, ns := range []*scenario.NS{n.A, n.B} {
+		ns.MustRun(t, "ip", "link", "set", "eth0", "up")
+	}
+	n.LinkLocal(t)
+	for _, r := range static {
+		x, y := r.Ends(n)
+		if err := scenario.AwaitPing(x.NS, y.IPv4, upLimit); err != nil {
+			t.Errorf("%s, after its link was made again: %v", r.Name(), err)
+		}
+	}
 }
