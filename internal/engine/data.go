@@ -34,8 +34,8 @@ type dataSession struct {
 	rx, tx circuit.Traffic
 }
 
-// receive takes a data message from the peer, with its Ns if it is numbered. It runs in the reader, whose burst
-// b is, and neither allocates nor locks nor logs.
+// receive takes a data message from the peer, with its Ns if it is numbered. It runs in
+// the reader, whose burst b is, and neither allocates nor locks nor logs.
 func (d *dataSession) receive(b *circuit.Burst, now time.Time, numbered bool, ns uint16, frame []byte) {
 	if d.kernel {
 		d.counters.inc(DropKernelPlane)

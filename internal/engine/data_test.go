@@ -242,8 +242,8 @@ func TestHeldFrameSurvivesTheReadersBuffer(t *testing.T) {
 	}
 }
 
-// RFC 2661 section 4.4.4: "If this AVP is present, sequence numbers MUST be
-// present at all times."
+// RFC 2661 section 5.4: "If this AVP is present during session setup, sequence numbers
+// MUST be present at all times."
 func TestRequiredSequencing(t *testing.T) {
 	d := newDataNode(t, sequence.Config{Required: true}, circuit.PPPDAsync)
 	now := time.Now()

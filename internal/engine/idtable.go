@@ -13,9 +13,9 @@ const (
 )
 
 // idTable finds a tunnel or a session by an ID of 32 bits, without a lock for readers.
-// RFC 3931 section 3.2.2: "Session IDs are identifiers that have local significance
-// only"; and no Control Connection ID is in a data message, so that a Session ID is of
-// one session among all of this end.
+// RFC 3931 section 4.1: "L2TP sessions are named by identifiers that have local
+// significance only." And no Control Connection ID is in a data message, so that a Session
+// ID is of one session among all of this end.
 //
 // A bucket is a small slice that never changes; a writer puts another in its place.
 type idTable struct {

@@ -90,12 +90,11 @@ func (e *Engine) Snapshot(ctx context.Context) (*Snapshot, error) {
 }
 
 func (t *Tunnel) info() TunnelInfo {
-	i := TunnelInfo{
+	return TunnelInfo{
 		ID: t.id, Name: t.spec.Name, Peer: t.core.Peer(), Path: *t.path, Initiator: t.initiator,
 		State: t.core.State(), Since: t.since, Calls: len(t.calls), KernelPlane: t.kernel != nil,
 		Stats: t.core.Stats(), Version: t.version, Encapsulation: t.path.encapsulation(),
 	}
-	return i
 }
 
 func (c *Call) info() CallInfo {

@@ -81,8 +81,8 @@ func (c *Call) sequencing() sequence.Config {
 		cfg.Send = numbered(peer)
 		return cfg
 	}
-	// RFC 2661 section 4.4.4: "If this AVP is present, sequence numbers MUST be
-	// present at all times" (Sequencing Required), whoever sent it.
+	// RFC 2661 section 5.4 of the Sequencing Required AVP, whoever sent it: "If this AVP
+	// is present during session setup, sequence numbers MUST be present at all times."
 	cfg.Required = c.spec.SequencingRequired || c.Params.SequencingRequired
 	cfg.Send = c.spec.SendSequence || cfg.Required
 	return cfg
@@ -158,10 +158,9 @@ func (t *Tunnel) openPseudowire(c *Call, d *dataSession, on plane) (circuit.Brid
 func (c *Call) kernelSession(kind l2tp.PseudowireType) kernel.L2TPSession {
 	cfg := c.sequencing()
 	local, peer := &c.Params.Local, &c.Params.Peer
-	s := kernel.L2TPSession{
+	return kernel.L2TPSession{
 		Tunnel: c.tunnel.id, PeerTunnel: c.tunnel.core.Peer().TunnelID, ID: c.ID, PeerID: c.PeerID, Type: kind,
 		Cookie: local.Cookie, PeerCookie: peer.Cookie, Sublayer: local.Sublayer,
 		SendSequence: cfg.Send, RequireSequence: cfg.Required, LNS: true, ReorderTimeout: cfg.ReorderTimeout,
 	}
-	return s
 }

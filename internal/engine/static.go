@@ -104,17 +104,16 @@ type StaticInfo struct {
 var (
 	// ErrSessionID says that another session has the Session ID.
 	ErrSessionID = errors.New("another session of this end has this Session ID: choose another one, at both ends")
-	// ErrStatic says that a StaticSpec cannot be; the text before it says why.
+	// ErrStatic says that a StaticSpec cannot be; the text after it says why.
 	ErrStatic = errors.New("the static session cannot be opened")
 )
 
 // check says what is wrong with the specification; nil: nothing.
 func (s *StaticSpec) check() error {
-	good := func(cookie []byte) bool { return len(cookie) == 0 || len(cookie) == 4 || len(cookie) == 8 }
 	switch {
 	case s.ID == 0 || s.PeerID == 0:
 		return fmt.Errorf("%w: Session ID 0 is that of control messages", ErrStatic)
-	case !good(s.Cookie) || !good(s.PeerCookie):
+	case !l2tp.CookieLengthOK(len(s.Cookie)) || !l2tp.CookieLengthOK(len(s.PeerCookie)):
 		return fmt.Errorf("%w: a cookie has 0, 4 or 8 octets", ErrStatic)
 	case s.Sublayer == l2tp.SublayerNone && (s.SendSequence || s.RequireSequence):
 		return fmt.Errorf("%w: sequence numbers need a sublayer", ErrStatic)

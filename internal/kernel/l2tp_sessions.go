@@ -31,11 +31,10 @@ func (k *L2TP) CreateSession(s L2TPSession) (L2TPSession, error) {
 // checkL2TPSession says what of s the kernel would refuse with less of a reason, or
 // take and get wrong; empty: nothing.
 func checkL2TPSession(s *L2TPSession) string {
-	goodCookie := func(c []byte) bool { return len(c) == 0 || len(c) == 4 || len(c) == 8 }
 	switch {
 	case s.Tunnel == 0 || s.ID == 0 || s.PeerID == 0:
 		return "an ID of 0 stands for no session"
-	case !goodCookie(s.Cookie) || !goodCookie(s.PeerCookie):
+	case !l2tp.CookieLengthOK(len(s.Cookie)) || !l2tp.CookieLengthOK(len(s.PeerCookie)):
 		return "a cookie has 0, 4 or 8 octets"
 	case s.Sublayer != l2tp.SublayerNone && s.Sublayer != l2tp.SublayerDefault:
 		return fmt.Sprintf("the kernel does not have the L2-Specific Sublayer %q; use dataplane = \"userspace\"", s.Sublayer)
