@@ -103,12 +103,7 @@ func TestEthernetFloor(t *testing.T) {
 	if s.messageLen != ethernetHeaderLen {
 		t.Errorf("%d octets before a packet, want %d", s.messageLen, ethernetHeaderLen)
 	}
-	for _, l := range []load{{false, 1400, 8, 8}, {true, 100, 8, 8}} {
-		m, err := b.measure(s, l)
-		if err != nil || m.delivered <= 0 || m.perCPU <= 0 {
-			t.Errorf("%s: %+v, %v", l, m, err)
-		}
-	}
+	b.measuresBothWays(t, s)
 	if bits, err := b.ethernetPath("path", false).transfer(); err != nil || bits < 1e6 {
 		t.Errorf("TCP: %.0f bit/s, %v", bits, err)
 	}
