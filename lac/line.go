@@ -26,6 +26,10 @@ type line struct {
 	log  *logrus.Entry
 
 	failures int // attempts in a row that did not last
+	// peer is the address of the last tunnel of version 3 that was up, and routerID what
+	// the peer's Router ID was.
+	peer     netip.Addr
+	routerID uint32
 }
 
 // attempt handles one tunnel of a line. It outlives its place in the line: the
@@ -127,6 +131,9 @@ func (a *attempt) TunnelUp(t *engine.Tunnel) {
 	version := uint8(l2tp.Version)
 	if a.line.cfg.V3.Has(l2tp.Version3) {
 		version = t.Version() // the peer may have chosen
+	}
+	if version == l2tp.Version3 {
+		a.line.peer, a.line.routerID = t.Peer().Addr(), t.PeerRouterID()
 	}
 	a.calls = engine.KeepCalls(t, a.line.wanted(version), a.line.cfg.RetryMin, a.line.cfg.RetryMax)
 }

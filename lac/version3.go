@@ -13,10 +13,17 @@ import (
 
 // reach dials the peer, by UDP or directly over IP.
 func (l *line) reach(local, peer netip.AddrPort) error {
-	if l.cfg.V3.Encapsulation == config.EncapsulationIP {
-		return l.role.engine.DialIP(local.Addr(), peer.Addr(), l.spec())
+	spec := l.spec()
+	if peer.Addr() == l.peer {
+		// If the peer dials us at the same time, as after an outage that ended the
+		// tunnel at both ends, it is known again. Other addresses of its name may be
+		// those of other machines.
+		spec.PeerRouterID = l.routerID
 	}
-	return l.role.engine.Dial(local, peer, l.spec())
+	if l.cfg.V3.Encapsulation == config.EncapsulationIP {
+		return l.role.engine.DialIP(local.Addr(), peer.Addr(), spec)
+	}
+	return l.role.engine.Dial(local, peer, spec)
 }
 
 // version3 has a tunnel speak version 3, or offer both versions, where the peer

@@ -58,6 +58,30 @@ func TestSpecOfVersion3(t *testing.T) {
 	})
 }
 
+// The peer's Router ID is known from its last tunnel, at the address that it had. RFC 3931
+// section 5.4.3: "Applications that require tie breaking also require that an LCCE be
+// uniquely identifiable upon receipt of an SCCRQ."
+func TestRouterIDIsKnownAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &names{addrs: addrs("192.0.2.1")}
+		cfg := circuitTunnel()
+		r, _, stop := begin(n, cfg)
+		defer stop()
+		l := &line{role: r, cfg: cfg, log: r.log, peer: netip.MustParseAddr("192.0.2.1"), routerID: 7}
+		for i, c := range []struct {
+			peer string
+			want uint32
+		}{{"192.0.2.1:1701", 7}, {"192.0.2.2:1701", 0}} {
+			if err := l.reach(netip.AddrPort{}, netip.MustParseAddrPort(c.peer)); err != nil {
+				t.Fatal(err)
+			}
+			if seen := n.seen(); len(seen) != 2+i || seen[1+i].spec.PeerRouterID != c.want || seen[0].spec.PeerRouterID != 0 {
+				t.Errorf("%s: %+v", c.peer, seen[len(seen)-1].spec)
+			}
+		}
+	})
+}
+
 // A tunnel over IP has no ports.
 func TestDialledOverIP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

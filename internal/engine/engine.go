@@ -78,12 +78,6 @@ type Engine struct {
 	dials     map[*Tunnel]dialled // unanswered SCCRQs of ours, for the tie breaker
 }
 
-// dialled is an SCCRQ of ours that has had no answer yet.
-type dialled struct {
-	peer netip.Addr
-	tie  []byte
-}
-
 // reorderBuffers bounds the frames that all reorder queues hold together: at
 // most 32 MiB.
 const reorderBuffers = 16384

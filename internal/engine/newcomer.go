@@ -37,16 +37,22 @@ func (s *shard) receiveNewcomer(in inbound) {
 		s.engine.counters.inc(DropNotSCCRQ)
 		return
 	}
-	tie := s.resolveTie(&in.path, &r)
-	if !tie.won && len(tie.losers) == 0 && !r.offers3 {
-		return // in version 2, the loser finds out by itself
+	var outcome tie
+	if !r.offers3 {
+		outcome = s.resolveTie(&in.path, &r, nil)
+		if !outcome.won && len(outcome.losers) == 0 {
+			return // in version 2, the loser finds out by itself
+		}
 	}
 	spec, refusal := s.engine.accept(&in.path, &r)
 	if refusal != nil {
 		s.refuse(&in.path, h, &r, refusal)
 		return
 	}
-	s.acceptTunnel(in.path, from, spec, &r, tie, tunnel.Receive{Header: h, Payload: payload, Packet: in.packet})
+	if r.offers3 {
+		outcome = s.resolveTie(&in.path, &r, spec.Tunnel.Secret)
+	}
+	s.acceptTunnel(in.path, from, spec, &r, outcome, tunnel.Receive{Header: h, Payload: payload, Packet: in.packet})
 }
 
 // request is what is read of an SCCRQ before anything is decided. The rest may
@@ -114,10 +120,10 @@ type tie struct {
 // and if so, must compare its Tie Breaker value with the received one."
 //
 // Several of ours may be on the way to one peer; it compares its SCCRQ with each
-// of them, and so do we.
-func (s *shard) resolveTie(path *Path, r *request) tie {
+// of them, and so do we. The secret is the one that its digest is to be checked by.
+func (s *shard) resolveTie(path *Path, r *request, secret []byte) tie {
 	result := tie{won: true}
-	for ours, breaker := range s.engine.rivals(path.Peer.Addr()) {
+	for ours, breaker := range s.engine.rivals(path.Peer.Addr(), r, secret) {
 		winner := tunnel.ResolveTie(breaker, r.tieBreaker)
 		if winner == tunnel.Theirs || winner == tunnel.Neither {
 			result.losers = append(result.losers, ours)

@@ -76,6 +76,9 @@ type TunnelSpec struct {
 	// RemoteHostName tells whether the peer's Host Name is the expected one;
 	// nil: any is.
 	RemoteHostName func(string) bool
+	// PeerRouterID is the peer's Router ID, if it is known before it answers; 0: it is
+	// not. It counts for ties, and a peer that says another one is not refused.
+	PeerRouterID uint32
 }
 
 // CallSpec is what a role wants to be done with a call.

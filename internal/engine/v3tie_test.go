@@ -64,6 +64,71 @@ func TestForgedTie(t *testing.T) {
 	}
 }
 
+// RFC 3931 section 5.4.3: "Applications that require tie breaking also require that an LCCE
+// be uniquely identifiable upon receipt of an SCCRQ." It has the Router ID 2 and the Host
+// Name "lns"; where it has lost to nobody, there are two tunnels.
+func TestWhomWeDialled(t *testing.T) {
+	elsewhere := netip.MustParseAddrPort("192.0.2.77:1701")
+	for name, c := range map[string]struct {
+		routerID uint32 // of whom we dial, if it is known
+		hostName string
+		secret   string // by which we dial
+		from     netip.AddrPort
+		want     bool
+	}{
+		"by its address":                 {0, "", "secret", lnsAddr, true},
+		"at another address":             {0, "", "secret", elsewhere, false},
+		"its Router ID":                  {2, "", "secret", lnsAddr, true},
+		"another one behind its address": {3, "", "secret", lnsAddr, false},
+		"its Router ID, elsewhere":       {2, "", "secret", elsewhere, true},
+		"another one, elsewhere":         {3, "", "secret", elsewhere, false},
+		"its Router ID, another secret":  {2, "", "other", elsewhere, false},
+		"its Router ID, no secret":       {2, "", "", elsewhere, false},
+		"its Host Name":                  {0, "lns", "secret", lnsAddr, true},
+		"its Host Name, elsewhere":       {0, "lns", "secret", elsewhere, false},
+		"another Host Name":              {0, "pop", "secret", lnsAddr, false},
+		"its Router ID, another name":    {2, "pop", "secret", elsewhere, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n, lac, lns := pair3(t)
+			version3(lac.role.tunnelSpec)
+			n.lose(func(_, to netip.AddrPort, _ []byte) bool { return to == lnsAddr })
+			lac.dial(t, lnsAddr, func(s *TunnelSpec) {
+				version3(s)
+				s.Tunnel.TieBreaker, s.PeerRouterID, s.Tunnel.Secret = true, c.routerID, []byte(c.secret)
+				if c.hostName != "" {
+					s.RemoteHostName = func(name string) bool { return name == c.hostName }
+				}
+			})
+			lac.port.dispatch(time.Now(), sccrqWithTie(t, 0, []byte("secret")), c.from, lacAddr.Addr())
+			synctest.Wait()
+			lost := slices.ContainsFunc(lac.role.ended(), func(c tunnel.Cause) bool { return c.Err == tunnel.ErrTieLost })
+			if lost != c.want || (lac.counter(TieLost) == 1) != c.want || len(n.sentBy(lacAddr, l2tp.TypeSCCRP)) != 1 {
+				t.Errorf("%s: lost %v, want %v; %v", name, lost, c.want, lac.counts())
+			}
+			lac.close(time.Second)
+			lns.close(time.Second)
+		})
+	}
+}
+
+// A tunnel that is up tells the peer's Router ID, which the next attempt knows then.
+func TestPeerRouterID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, lac, lns := pair3(t)
+		lns.role.tunnelSpec.Tunnel.RouterID = 0xc0000207
+		var got []uint32
+		lac.role.onUp = func(tu *Tunnel) { got = append(got, tu.PeerRouterID()) }
+		lns.role.onUp = lac.role.onUp
+		lac.dial(t, lnsAddr, version3)
+		synctest.Wait()
+		if slices.Sort(got); !slices.Equal(got, []uint32{1, 0xc0000207}) {
+			t.Errorf("Router IDs %x", got)
+		}
+		closePair(lac, lns)
+	})
+}
+
 // RFC 3931 section 5.4.3: "A StopCCN SHOULD be sent by the winner as an explicit rejection
 // for the losing SCCRQ." With a secret it has a digest, and is no answer to strangers.
 func TestLoserIsTold(t *testing.T) {
