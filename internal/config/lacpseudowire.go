@@ -21,6 +21,9 @@ func (c *checker) pseudowireSession(at string, raw rawSession, s *Session, t *Tu
 	if w := c.wireNamed(key("pseudowire"), *raw.Pseudowire); w != nil {
 		c.claim(key("pseudowire"), at, w, false)
 		s.Pseudowire = w.Pseudowire
+		if (raw.Name == nil || *raw.Name == "") && w.usedBy == at {
+			s.Name = w.Name
+		}
 	}
 }
 

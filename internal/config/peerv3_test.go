@@ -85,7 +85,7 @@ ppp = false
 	if len(waits.Sessions) != 0 {
 		t.Errorf("a tunnel without PPP calls all the same: %+v", waits.Sessions)
 	}
-	want := []*Session{{Name: "1", Count: 1, Profile: cfg.Profiles["default"], Pseudowire: z, RxSpeed: 5}}
+	want := []*Session{{Name: "z", Count: 1, Profile: cfg.Profiles["default"], Pseudowire: z, RxSpeed: 5}}
 	if diff := cmp.Diff(want, ip.Sessions, comparers); diff != "" {
 		t.Errorf("sessions (-want +got):\n%s", diff)
 	}

@@ -190,8 +190,9 @@ type Session struct {
 	State string    `json:"state"`
 	Since time.Time `json:"since"`
 
-	// Bridge says where the PPP frames go: "pppd/kernel", "pppd/pty-async",
-	// "pppd/pty-sync", "builtin/tun", "builtin/kernel", "relay", "discard".
+	// Bridge says where the frames go: "pppd/kernel", "pppd/pty-async",
+	// "pppd/pty-sync", "builtin/tun", "builtin/kernel", "discard"; of a pseudowire
+	// "ethernet/kernel", "ethernet/tap", "ip/tun", "relay".
 	Bridge    string `json:"bridge"`
 	Interface string `json:"interface,omitempty"` // "ppp0"
 	PPPDPID   int    `json:"pppd_pid,omitempty"`

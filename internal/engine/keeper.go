@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"adit/proto/tunnel"
 )
 
@@ -47,7 +49,7 @@ func (k *Keeper) place(w *kept) {
 	spec, err := w.wanted.Spec()
 	if err != nil {
 		k.tunnel.log.WithError(err).Warn("cannot place a call")
-		k.again(w, false)
+		k.again(w, k.tunnel.log, false)
 		return
 	}
 	k.calls[k.tunnel.PlaceCall(w.wanted.Call, spec)] = w
@@ -75,19 +77,20 @@ func (k *Keeper) Down(c *Call) {
 		w.failures = 0
 	}
 	w.upSince = time.Time{}
-	k.again(w, c.cause.Err == tunnel.ErrSessionTie)
+	k.again(w, c.log, c.cause.Err == tunnel.ErrSessionTie)
 }
 
-// again places the call after a pause that doubles with each failure. After a tie there
-// is a little chance in it: the peer may pause as long, and "both sides MUST tear down
-// the session" (RFC 3931 section 5.4.4) would hold each time that the two meet again.
-func (k *Keeper) again(w *kept, tied bool) {
+// again places the call after a pause that doubles with each failure; log has the fields
+// of the one before, if there was one. After a tie there is a little chance in it: the
+// peer may pause as long, and "both sides MUST tear down the session" (RFC 3931 section
+// 5.4.4) would hold each time that the two meet again.
+func (k *Keeper) again(w *kept, log *logrus.Entry, tied bool) {
 	w.failures++
 	pause := Backoff(w.failures, k.retryMin, k.retryMax)
 	if tied {
 		pause += rand.N(pause/4 + 1)
 	}
-	k.tunnel.log.WithField("pause", pause.String()).Info("will place the call again")
+	log.WithField("pause", pause.String()).Info("will place the call again")
 	k.pausing[w] = time.AfterFunc(pause, func() {
 		k.tunnel.shard.post(func() {
 			if !k.stopped {
