@@ -74,4 +74,5 @@ type StaticSessionInfo struct {
 	TxBytes      uint64
 	RxDropped    uint64 // for numbers or form; on the kernel plane for cookies, too
 	RxOutOfOrder uint64
+	TxDropped    uint64 // of the device, for its length, or because a route leads messages into it
 }

@@ -224,7 +224,7 @@ func (s *session) info(now *kernelState) StaticSessionInfo {
 		i.Kind = circuit.EthernetKernel
 		c := now.sessions[sessionKey{s.tunnel.cfg.ID, s.cfg.ID}].Stats
 		i.RxPackets, i.RxBytes, i.TxPackets, i.TxBytes = c.RxPackets, c.RxBytes, c.TxPackets, c.TxBytes
-		i.RxDropped, i.RxOutOfOrder = c.RxSeqDiscards+c.RxCookieDiscards+c.RxInvalid, c.RxOOSPackets
+		i.RxDropped, i.RxOutOfOrder, i.TxDropped = c.RxSeqDiscards+c.RxCookieDiscards+c.RxInvalid, c.RxOOSPackets, c.TxErrors
 		return i
 	}
 	if s.user != nil {
@@ -233,6 +233,7 @@ func (s *session) info(now *kernelState) StaticSessionInfo {
 		i.RxPackets, i.RxBytes, i.TxPackets, i.TxBytes = u.Rx.Packets, u.Rx.Bytes, u.Tx.Packets, u.Tx.Bytes
 		n := &u.Sequence
 		i.RxDropped, i.RxOutOfOrder = n.Late+n.Duplicate+n.MissingNs+u.Stats.DropVLAN+u.Stats.DropMalformed, n.Late
+		i.TxDropped = u.Stats.DropLoop + u.Stats.DropTooLong
 	}
 	return i
 }

@@ -199,7 +199,7 @@ func (t *tapBridge) send(r *reader, g ip.GSO, frame []byte) {
 // tells of the first one.
 func (t *tapBridge) looped() {
 	if t.loops.Add(1) == 1 {
-		t.spec.Log.WithField("interface", t.Name()).Error("messages to the peer are routed into the pseudowire itself, and are dropped: give the peer's address a route by another interface")
+		t.spec.Log.WithField("interface", t.Name()).Error("messages to the peer are routed into the pseudowire itself, or into another one that goes through it, and are dropped: give the peer's address a route by another interface")
 	}
 }
 

@@ -47,7 +47,7 @@ func staticView(i *lcce.StaticInfo, commanded bool) control.Static {
 			CookieLength: s.Cookie, PeerCookieLength: s.PeerCookie, Up: s.Up, Problem: s.Problem,
 			Interface: s.Interface, Sublayer: s.Sublayer.String(), Sequencing: s.Sequencing.String(),
 			Traffic: control.Traffic{
-				RxPackets: s.RxPackets, RxBytes: s.RxBytes, RxErrors: s.RxDropped, TxPackets: s.TxPackets, TxBytes: s.TxBytes,
+				RxPackets: s.RxPackets, RxBytes: s.RxBytes, RxErrors: s.RxDropped, TxPackets: s.TxPackets, TxBytes: s.TxBytes, TxErrors: s.TxDropped,
 			},
 			RxOutOfOrder: s.RxOutOfOrder,
 		}

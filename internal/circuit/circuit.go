@@ -85,8 +85,9 @@ type Frames interface {
 type Recogniser interface {
 	Frames
 	// Recognise says whether an IP packet is a message of this session on its way to the
-	// peer. One that comes out of the session's own device has been led there by a route
-	// for the peer's address, and would go round for ever, longer each time. It neither
+	// peer, or of another session with one of this in it. One that comes out of the
+	// session's own device has been led there by a route for the peer's address, or by two
+	// for the peers of both, and would go round for ever, longer each time. It neither
 	// allocates nor waits. Any goroutine.
 	Recognise(packet []byte) bool
 }
@@ -148,7 +149,7 @@ type Stats struct {
 	DropMalformed uint64 // in: no IP packet, or no Ethernet frame; out, synchronous: no frame could be made out
 	DropTooBig    uint64 // out: longer than the peer's MRU, answered by ICMP
 	DropVLAN      uint64 // in: without the tag of the pseudowire's VLAN
-	DropLoop      uint64 // out: a message of this very session, see Recogniser
+	DropLoop      uint64 // out: a message of this very session, or one in another, see Recogniser
 	// Kernel is what the kernel counted for the session; nil off the kernel
 	// plane, or when the session is gone there.
 	Kernel *kernel.L2TPStats
