@@ -41,7 +41,6 @@ func TestNoAllocations(t *testing.T) {
 		"ICMP": func() {
 			AppendUnreachable(dst[:0], long, router4, UnreachableSource)
 			AppendTooBig(dst[:0], long, router4, 1400)
-			AppendTimeExceeded(dst[:0], long, router4)
 			AppendEchoReply(dst[:0], echo)
 		},
 		"MSS": func() {

@@ -39,7 +39,6 @@ func everyUse(t *testing.T, packet []byte) {
 		for _, build := range []func() ([]byte, bool){
 			func() ([]byte, bool) { return AppendUnreachable(nil, packet, from, UnreachableSource) },
 			func() ([]byte, bool) { return AppendTooBig(nil, packet, from, 1300) },
-			func() ([]byte, bool) { return AppendTimeExceeded(nil, packet, from) },
 		} {
 			if got, ok := build(); ok {
 				if rightICMP(t, got); err != nil || len(got) > minMTU6 {

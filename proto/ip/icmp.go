@@ -7,17 +7,15 @@ import (
 
 // The messages of ICMP (RFC 792) and ICMPv6 (RFC 4443) that are made here.
 const (
-	icmp4EchoReply    = 0
-	icmp4Unreachable  = 3
-	icmp4Echo         = 8
-	icmp4TimeExceeded = 11
+	icmp4EchoReply   = 0
+	icmp4Unreachable = 3
+	icmp4Echo        = 8
 
-	icmp6Unreachable  = 1
-	icmp6TooBig       = 2
-	icmp6TimeExceeded = 3
-	icmp6Echo         = 128
-	icmp6EchoReply    = 129
-	icmp6Redirect     = 137
+	icmp6Unreachable = 1
+	icmp6TooBig      = 2
+	icmp6Echo        = 128
+	icmp6EchoReply   = 129
+	icmp6Redirect    = 137
 
 	icmpLen = 8 // type, code, checksum and one more word
 
@@ -98,13 +96,6 @@ func AppendTooBig(dst, packet []byte, from netip.Addr, mtu int) (message []byte,
 	return appendError(dst, packet, from,
 		icmpError{kind: icmp4Unreachable, code: 4, word: uint32(min(max(mtu, 0), MaxLength))},
 		icmpError{kind: icmp6TooBig, word: uint32(max(mtu, minMTU6)), multicast: true})
-}
-
-// AppendTimeExceeded appends to dst the message that the time to live of packet
-// (the hop limit) ran out in transit. As AppendUnreachable otherwise.
-func AppendTimeExceeded(dst, packet []byte, from netip.Addr) (message []byte, ok bool) {
-	return appendError(dst, packet, from,
-		icmpError{kind: icmp4TimeExceeded}, icmpError{kind: icmp6TimeExceeded})
 }
 
 // icmpError is the header of an error message.

@@ -68,7 +68,6 @@ func TestErrorMessages(t *testing.T) {
 		{"source", unreachable(UnreachableSource), []byte{3, 13}, []byte{1, 5}, nil, nil},
 		{"too big", tooBig(1400), []byte{3, 4}, []byte{2, 0}, []byte{0, 0, 5, 120}, []byte{0, 0, 5, 120}},
 		{"too big for 576", tooBig(576), []byte{3, 4}, []byte{2, 0}, []byte{0, 0, 2, 64}, []byte{0, 0, 5, 0}},
-		{"time exceeded", AppendTimeExceeded, []byte{11, 0}, []byte{3, 0}, nil, nil},
 	} {
 		for _, packet := range [][]byte{p4, p6} {
 			from, kind, word, size := router4, c.want, c.word, 20

@@ -54,9 +54,6 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// Dropped says whether the frame is gone.
-func (v Verdict) Dropped() bool { return v >= DropLate }
-
 // Receiver puts the frames that come in into order. One goroutine at a time may
 // use it; Counters is for any.
 //

@@ -75,7 +75,7 @@ func testStrayFrames(t *testing.T, bits int) {
 		}
 	}
 	for i := history; i > 0; i-- {
-		if v := b.send(next-i, true); !v.Dropped() {
+		if v := b.send(next-i, true); v < DropLate {
 			t.Fatalf("%d back: %v", i, v)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// "Utilization of a Data Sequencing Level of 1 (only non-IP data packets require
-// sequencing) allows IP data packets being tunneled by L2TP to not utilize sequence
+// RFC 3931 appendix C: "Utilization of a Data Sequencing Level [...] of 1 (only non-IP data
+// packets require sequencing) allows IP data packets being tunneled by L2TP to not utilize sequence
 // numbers, while utilizing sequence numbers and enforcing packet order for any remaining
 // non-IP data packets."
 func TestSomeFramesWithoutNumbers(t *testing.T) {

@@ -154,7 +154,7 @@ func (t *Tunnel) endCall(now time.Time, s *session, cause Cause) {
 	if t.version == l2tp.Version3 {
 		t.wideIDs.free(now, s.id)
 	}
-	t.ids.free(now, s.id)
+	t.ids.free(now, s.id) // in version 3 too: it may be from before the version was chosen
 	t.emit(CallDown{Ref: s.ref, Session: s.id, Cause: cause})
 }
 
