@@ -74,16 +74,17 @@ var tieRefused = l2tp.ResultCode{Result: l2tp.StopCCNAlreadyExists, Message: "ou
 func readRequest(version uint8, payload []byte) (r request, ok bool) {
 	r.version = version
 	r.tunnelID = assignedTunnelID(version, payload)
-	if id := findAVP(payload, l2tp.AVPRouterID); len(id) == 4 {
-		r.routerID = binary.BigEndian.Uint32(id)
+	routerID := l2tp.FindAVP(payload, l2tp.AVPRouterID)
+	if len(routerID) == 4 {
+		r.routerID = binary.BigEndian.Uint32(routerID)
 	}
 	// RFC 3931 section 4.7.3: "an implementation may detect whether a peer is
 	// L2TPv3-capable by sending a special SCCRQ that is properly formatted for both
 	// L2TPv2 and L2TPv3."
-	r.offers3 = version == l2tp.Version3 || r.routerID != 0 &&
-		len(findAVP(payload, l2tp.AVPAssignedControlConnectionID)) == 4 &&
-		len(findAVP(payload, l2tp.AVPPseudowireCapabilities)) >= 2
-	if tie := findAVP(payload, l2tp.AVPTieBreaker); len(tie) == 8 {
+	r.offers3 = version == l2tp.Version3 || len(routerID) == 4 &&
+		len(l2tp.FindAVP(payload, l2tp.AVPAssignedControlConnectionID)) == 4 &&
+		len(l2tp.FindAVP(payload, l2tp.AVPPseudowireCapabilities)) >= 2
+	if tie := l2tp.FindAVP(payload, l2tp.AVPTieBreaker); len(tie) == 8 {
 		r.tieBreaker = tie
 	}
 	r.hostName, ok = l2tp.PeekHostName(payload)
@@ -334,12 +335,12 @@ func (t *Tunnel) discard(cause tunnel.Cause) {
 // Control Connection ID of version 3; 0 if it is hidden or not there.
 func assignedTunnelID(version uint8, payload []byte) uint32 {
 	if version == l2tp.Version3 {
-		if id := findAVP(payload, l2tp.AVPAssignedControlConnectionID); len(id) == 4 {
+		if id := l2tp.FindAVP(payload, l2tp.AVPAssignedControlConnectionID); len(id) == 4 {
 			return binary.BigEndian.Uint32(id)
 		}
 		return 0
 	}
-	if id := findAVP(payload, l2tp.AVPAssignedTunnelID); len(id) == 2 {
+	if id := l2tp.FindAVP(payload, l2tp.AVPAssignedTunnelID); len(id) == 2 {
 		return uint32(binary.BigEndian.Uint16(id))
 	}
 	return 0
@@ -355,22 +356,3 @@ func originOf(peer netip.AddrPort, version uint8, payload []byte) origin {
 }
 
 var hashSeed = maphash.MakeSeed()
-
-// findAVP returns the value of an IETF AVP that is not hidden, or nil. It checks
-// and advances by length before it looks at anything.
-func findAVP(payload []byte, avp l2tp.AVPType) []byte {
-	const header, lengthMask, hidden = 6, 0x03ff, 0x4000
-	for len(payload) >= header {
-		first := binary.BigEndian.Uint16(payload)
-		length := int(first & lengthMask)
-		if length < header || length > len(payload) {
-			return nil
-		}
-		if first&hidden == 0 && binary.BigEndian.Uint16(payload[2:]) == 0 &&
-			binary.BigEndian.Uint16(payload[4:]) == uint16(avp) {
-			return payload[header:length]
-		}
-		payload = payload[length:]
-	}
-	return nil
-}
