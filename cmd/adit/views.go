@@ -121,6 +121,9 @@ func tunnelView(t engine.TunnelInfo) control.Tunnel {
 // Sessions is control.Daemon.
 func (d *daemon) Sessions(ctx context.Context) ([]control.Session, error) {
 	snap, err := d.engine.Snapshot(ctx)
+	if err == nil {
+		err = snap.ReadStats(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type fakeBridge struct {
 	closed    int
 	ended     bool
 	keep      bool
+	asked     func() // by Stats, if not nil
 	delivered [][]byte
 	count     int
 	accm      [2]uint32
@@ -80,6 +81,12 @@ func (f *fakeBridges) list() []*fakeBridge {
 
 func (b *fakeBridge) Kind() circuit.Kind { return b.kind }
 func (b *fakeBridge) Stats() circuit.Stats {
+	b.mu.Lock()
+	asked := b.asked
+	b.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
 	return circuit.Stats{FramesIn: uint64(b.received())}
 }
 func (b *fakeBridge) Info() circuit.Info { return circuit.Info{Interface: "ppp7"} }

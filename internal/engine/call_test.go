@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -48,6 +50,40 @@ func TestIncomingCall(t *testing.T) {
 		if err != nil || len(snap.Tunnels) != 1 || len(snap.Calls) != 1 || snap.Calls[0].State != CallUp ||
 			!snap.Calls[0].Served || snap.Calls[0].Bridge.Interface != "ppp7" || snap.Counters["calls_up"] != 1 {
 			t.Errorf("snapshot: %+v, %v", snap, err)
+		}
+		closePair(lac, lns)
+		once(t, lac, lns)
+	})
+}
+
+// The kernel may take its time to say what it has counted: who asks waits, and the shard
+// goes on.
+func TestSnapshotDoesNotWaitForTheKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, lac, lns := pair(t)
+		oneCall(t, lac, lns)
+		b := lns.bridges.list()[0]
+		answer := make(chan struct{})
+		b.mu.Lock()
+		b.asked, b.count = func() { <-answer }, 7
+		b.mu.Unlock()
+		ctx, cancel := context.WithCancel(t.Context())
+		first, err := lns.Snapshot(ctx)
+		must(t, err)
+		read := make(chan error)
+		go func() { read <- first.ReadStats(ctx) }()
+		synctest.Wait()
+		again, err := lns.Snapshot(ctx)
+		if err != nil || again.Calls[0].Stats != (circuit.Stats{}) {
+			t.Errorf("while the kernel thinks: %+v, %v", again, err)
+		}
+		close(answer)
+		if err = <-read; err != nil || first.Calls[0].Stats.FramesIn != 7 {
+			t.Errorf("what it said: %+v, %v", first.Calls[0].Stats, err)
+		}
+		cancel()
+		if err = again.ReadStats(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("for nobody any more: %v", err)
 		}
 		closePair(lac, lns)
 		once(t, lac, lns)

@@ -150,6 +150,7 @@ func (d *realNode) exchange(t testing.TB, to *realNode) {
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		snap, err := to.Snapshot(t.Context())
 		must(t, err)
+		must(t, snap.ReadStats(t.Context()))
 		if c := snap.Calls[0]; c.Rx.Packets == frames && c.Rx.Bytes == frames*100 && c.Stats.FramesIn == frames {
 			return
 		}

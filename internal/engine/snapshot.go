@@ -42,8 +42,8 @@ type CallInfo struct {
 	Kind             circuit.Kind
 	Served           bool // it has a bridge, so Bridge and Stats mean something
 	Bridge           circuit.Info
-	Session          Session // of its CallSpec; nil: none
-	Stats            circuit.Stats
+	Session          Session       // of its CallSpec; nil: none
+	Stats            circuit.Stats // zero until Snapshot.ReadStats
 	Rx, Tx           Traffic
 	SendSequence     bool
 	SequenceRequired bool
@@ -55,6 +55,8 @@ type CallInfo struct {
 	CookieLength, PeerCookieLength int                 // octets
 	Sublayer, PeerSublayer         l2tp.SublayerType   // of what we receive and send
 	LocalStatus, PeerStatus        l2tp.CircuitStatus
+
+	bridge circuit.Bridge // of ReadStats
 }
 
 // Traffic counts data messages of the userspace plane and the octets of the
@@ -89,6 +91,22 @@ func (e *Engine) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return all, nil
 }
 
+// ReadStats reads the Stats of the calls. On the kernel plane that is a request to the
+// kernel for each of them, which waits while the kernel makes devices: it is done here, in
+// the goroutine that wants to know, and not in a shard's loop. The error is that of ctx.
+func (s *Snapshot) ReadStats(ctx context.Context) error {
+	for i := range s.Calls {
+		c := &s.Calls[i]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if c.bridge != nil {
+			c.Stats = c.bridge.Stats()
+		}
+	}
+	return nil
+}
+
 func (t *Tunnel) info() TunnelInfo {
 	return TunnelInfo{
 		ID: t.id, Name: t.spec.Name, Peer: t.core.Peer(), Path: *t.path, Initiator: t.initiator,
@@ -118,7 +136,7 @@ func (c *Call) info() CallInfo {
 	}
 	if c.bridge != nil {
 		i.Served, i.Kind = true, c.bridge.Kind()
-		i.Bridge, i.Stats = c.bridge.Info(), c.bridge.Stats()
+		i.Bridge, i.bridge = c.bridge.Info(), c.bridge
 	}
 	if d := c.data; d != nil {
 		i.Rx, i.Tx = traffic(&d.rx), traffic(&d.tx)
