@@ -40,6 +40,10 @@ type dissected struct {
 	want            map[string]string
 }
 
+// unknownAVP is what tshark says of the Application ID, AVP 67, of which it reads the
+// header alone, as no RFC defines it.
+const unknownAVP = "Vendor-Specific AVP data"
+
 func pointer[T any](v T) *T { return &v }
 
 // controlRows are every message of version 3 in an order that makes sense, with the
@@ -69,15 +73,16 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 		{msg: &l2tp.HELLO{}, avps: "0,59", mandatory: "1,1", want: map[string]string{"l2tp.avp.message_type": "6"}},
 		{msg: &l2tp.ICRQ{
 			AssignedSessionID: 0xaaaaaaaa, CallSerialNumber: 9, PhysicalChannelID: pointer[uint32](77),
-			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireEthernet, RemoteEndID: []byte("office"), SessionTie: pointer[uint64](0x1112131415161718)},
+			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireEthernet, RemoteEndID: []byte("office"), ApplicationID: pointer[uint16](0), SessionTie: pointer[uint64](0x1112131415161718)},
 			Session3: l2tp.Session3{
 				CircuitStatus: l2tp.CircuitActive | l2tp.CircuitNew,
 				Cookie:        []byte{0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8}, Sublayer: l2tp.SublayerDefault,
 				Sequencing: l2tp.SequencingAll, TxConnectSpeed: 10_000_000_000, RxConnectSpeed: 20_000_000_000,
 			},
-		}, avps: "0,59,63,64,15,68,66,5,71,65,69,70,74,75,25", mandatory: "1,1,1,1,0,1,1,1,1,1,1,1,0,0,0", want: map[string]string{
+		}, avps: "0,59,63,64,15,68,66,67,5,71,65,69,70,74,75,25", mandatory: "1,1,1,1,0,1,1,0,1,1,1,1,1,0,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "10", "l2tp.avp.local_session_id": "2863311530", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "9", "l2tp.avp.pseudowire_type": "5", "l2tp.avp.remote_end_id": "office",
+			"_ws.expert.message": unknownAVP,
 			"l2tp.tie_breaker": "0x1112131415161718", "l2tp.avp.circuit_status": "1", "l2tp.avp.circuit_type": "1",
 			"l2tp.avp.assigned_cookie": "a1a2a3a4a5a6a7a8", "l2tp.avp.layer2_specific_sublayer": "1", "l2tp.avp.data_sequencing": "2",
 			"l2tp.avp.tx_connect_speed_v3": "10000000000", "l2tp.avp.rx_connect_speed_v3": "20000000000", "l2tp.avp.physical_channel": "77",
@@ -105,11 +110,12 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 		{fromB: true, msg: &l2tp.OCRQ{
 			AssignedSessionID: 0x0000bbbb, CallSerialNumber: 10, MinimumBPS: 1, MaximumBPS: 2, BearerType: l2tp.BearerAnalog, FramingType: l2tp.FramingSync,
 			CalledNumber: "0800", SubAddress: "1",
-			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireHDLC, RemoteEndID: []byte("42")},
+			Request3: l2tp.Request3{PseudowireType: l2tp.PseudowireHDLC, RemoteEndID: []byte("42"), ApplicationID: pointer[uint16](0xabcd)},
 			Session3: l2tp.Session3{CircuitStatus: l2tp.CircuitNew},
-		}, avps: "0,59,63,64,15,68,66,71,16,17,18,19,21,23", mandatory: "1,1,1,1,0,1,1,1,0,0,0,0,0,0", want: map[string]string{
+		}, avps: "0,59,63,64,15,68,66,67,71,16,17,18,19,21,23", mandatory: "1,1,1,1,0,1,1,0,1,0,0,0,0,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "7", "l2tp.avp.local_session_id": "48059", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "10", "l2tp.avp.pseudowire_type": "6", "l2tp.avp.remote_end_id": "42",
+			"_ws.expert.message": unknownAVP,
 			"l2tp.avp.circuit_status": "0", "l2tp.avp.circuit_type": "1", "l2tp.avp.minimum_bps": "1", "l2tp.avp.maximum_bps": "2",
 			"l2tp.avp.analog_bearer_type": "1", "l2tp.avp.digital_bearer_type": "0", "l2tp.avp.async_framing_type": "0",
 			"l2tp.avp.sync_framing_type": "1", "l2tp.avp.called_number": "0800", "l2tp.avp.sub_address": "1",
