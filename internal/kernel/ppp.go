@@ -146,7 +146,6 @@ func pppIoctlError(op string, errno unix.Errno) error {
 // with. Methods may be called from any goroutine.
 type PPPChannel struct {
 	pppFile
-	index int
 }
 
 // OpenChannel binds the session's socket to the kernel's PPP and opens its
@@ -167,13 +166,10 @@ func OpenChannel(x *PPPoX) (*PPPChannel, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	c := &PPPChannel{index: index}
+	c := &PPPChannel{}
 	c.fd.Store(int32(fd))
 	return c, nil
 }
-
-// Index is the kernel's number of the channel.
-func (c *PPPChannel) Index() int { return c.index }
 
 // Connect puts the channel under a unit: from now on network traffic passes
 // between the session and the unit's interface, and the NCPs' frames are read

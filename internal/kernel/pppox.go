@@ -36,9 +36,9 @@ const (
 // the kernel; closing every copy of a session's ends the session there.
 // The methods may be used from any goroutine; Close once.
 type PPPoX struct {
-	fd                     atomic.Int32
-	localTunnel, peer      uint32
-	localSession, peerSess uint32
+	fd atomic.Int32
+	// Ours; the session is 0 for a management socket.
+	localTunnel, localSession uint32
 }
 
 // OpenManagement makes the UDP socket udpFD, which has to be connected to peer
@@ -123,7 +123,7 @@ func openPPPoX(version uint8, udpFD int, peer netip.AddrPort, localTunnel, peerT
 		_ = unix.Close(fd)
 		return nil, pppoxError(what, err)
 	}
-	x := &PPPoX{localTunnel: localTunnel, peer: peerTunnel, localSession: localSession, peerSess: peerSession}
+	x := &PPPoX{localTunnel: localTunnel, localSession: localSession}
 	x.fd.Store(int32(fd))
 	return x, nil
 }
@@ -178,12 +178,6 @@ func (x *PPPoX) Close() error {
 		return unix.Close(int(fd))
 	}
 	return nil
-}
-
-// IDs are the tunnel and session IDs of both ends; sessions are 0 for a
-// management socket.
-func (x *PPPoX) IDs() (localTunnel, peerTunnel, localSession, peerSession uint32) {
-	return x.localTunnel, x.peer, x.localSession, x.peerSess
 }
 
 // SetSendSeq turns sequence numbers in the data messages we send on or off.
