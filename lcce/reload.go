@@ -3,6 +3,7 @@ package lcce
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"adit/internal/config"
@@ -107,7 +108,7 @@ func sameTunnel(a, b *config.StaticTunnel) bool {
 // whether it has to be checked. Sessions that changed are removed here and come back
 // with the check.
 func (t *static) become(cfg *config.StaticTunnel, now time.Time, change *Change) bool {
-	if reflect.DeepEqual(t.cfg, cfg) {
+	if t.cfg.Equal(cfg) {
 		change.Untouched++
 		return false
 	}
@@ -139,7 +140,7 @@ func (t *static) become(cfg *config.StaticTunnel, now time.Time, change *Change)
 		if old[s.cfg.Name] != s {
 			continue
 		}
-		if !named(cfg.Sessions, s.cfg.Name) {
+		if !slices.ContainsFunc(cfg.Sessions, func(w *config.StaticSession) bool { return w.Name == s.cfg.Name }) {
 			change.Removed = append(change.Removed, cfg.Name+"/"+s.cfg.Name)
 		}
 		s.remove()
@@ -152,13 +153,4 @@ func (t *static) become(cfg *config.StaticTunnel, now time.Time, change *Change)
 		t.setLinks(now)
 	}
 	return true
-}
-
-func named(all []*config.StaticSession, name string) bool {
-	for _, s := range all {
-		if s.Name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -67,6 +67,26 @@ func asking[T any](f *flags, question func(context.Context, *control.Client) (T,
 	}
 }
 
+// showProblems shows everything that is wrong with what the daemon was to take over, each
+// as tell puts it. Other errors are returned as they are.
+func showProblems(f *flags, c *cobra.Command, err error, tell func(control.Problem) string) error {
+	var wrong *control.Error
+	if !errors.As(err, &wrong) || len(wrong.Problems) == 0 {
+		return err
+	}
+	if f.json {
+		if err := writeJSON(c.OutOrStdout(), wrong); err != nil {
+			return err
+		}
+		return &saidError{exitUsage}
+	}
+	for _, p := range wrong.Problems {
+		fmt.Fprintln(c.ErrOrStderr(), tell(p))
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "adit: %s\n", wrong.Message)
+	return &saidError{exitUsage}
+}
+
 func writeJSON(w io.Writer, v any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")

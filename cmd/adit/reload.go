@@ -26,28 +26,14 @@ func reloadCommand(f *flags) *cobra.Command {
 up does: the users with their files, the programs of [hooks], log.level,
 radius.dynamic_authorization.clients, and the static tunnels of [l2tpv3]. All else
 that is different is listed: it needs a restart. No session ends but the static ones
-that changed. Where the configuration is wrong, nothing changes,
-every error is shown, and the exit status is 2.`,
+that changed. Where the configuration is wrong, nothing changes, every error is shown,
+and the exit status is 2.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			err := asking(f, func(ctx context.Context, client *control.Client) (control.Reloaded, error) {
 				return client.Reload(ctx)
 			}, showReloaded)(c, args)
-			var wrong *control.Error
-			if !errors.As(err, &wrong) || len(wrong.Problems) == 0 {
-				return err
-			}
-			if f.json {
-				if err := writeJSON(c.OutOrStdout(), wrong); err != nil {
-					return err
-				}
-				return &saidError{exitUsage}
-			}
-			for _, p := range wrong.Problems {
-				fmt.Fprintln(c.ErrOrStderr(), p.Error())
-			}
-			fmt.Fprintf(c.ErrOrStderr(), "adit: %s\n", wrong.Message)
-			return &saidError{exitUsage}
+			return showProblems(f, c, err, control.Problem.Error)
 		},
 	}
 }

@@ -148,7 +148,11 @@ it. Where anything is wrong, nothing is added, every error is shown, and the exi
 		err = asking(f, func(ctx context.Context, client *control.Client) (control.StaticAdded, error) {
 			return client.AddStatic(ctx, doc)
 		}, showAdded)(c, nil)
-		return staticProblems(f, c, err, byFlags)
+		tell := control.Problem.Error
+		if byFlags {
+			tell = flagProblem
+		}
+		return showProblems(f, c, err, tell)
 	}
 	return c
 }
@@ -163,30 +167,6 @@ func showAdded(w io.Writer, a control.StaticAdded) error {
 	}
 	_, err := fmt.Fprintf(w, "added until the daemon ends: %s\n", strings.Join(names, ", "))
 	return err
-}
-
-// staticProblems shows everything that is wrong with static tunnels that were to be
-// added. Those of flags are told by flag.
-func staticProblems(f *flags, c *cobra.Command, err error, byFlags bool) error {
-	var wrong *control.Error
-	if !errors.As(err, &wrong) || len(wrong.Problems) == 0 {
-		return err
-	}
-	if f.json {
-		if err := writeJSON(c.OutOrStdout(), wrong); err != nil {
-			return err
-		}
-		return &saidError{exitUsage}
-	}
-	for _, p := range wrong.Problems {
-		text := p.Error()
-		if byFlags {
-			text = flagProblem(p)
-		}
-		fmt.Fprintln(c.ErrOrStderr(), text)
-	}
-	fmt.Fprintf(c.ErrOrStderr(), "adit: %s\n", wrong.Message)
-	return &saidError{exitUsage}
 }
 
 // staticDocument is what to ask for, and whether flags say it.
