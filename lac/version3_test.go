@@ -67,6 +67,7 @@ func TestRouterIDIsKnownAgain(t *testing.T) {
 		cfg := circuitTunnel()
 		r, _, stop := begin(n, cfg)
 		defer stop()
+		synctest.Wait() // the role's own line dials first
 		l := &line{role: r, cfg: cfg, log: r.log, peer: netip.MustParseAddr("192.0.2.1"), routerID: 7}
 		for i, c := range []struct {
 			peer string
@@ -105,6 +106,7 @@ func TestWantedCircuit(t *testing.T) {
 		cfg := circuitTunnel()
 		r, log, stop := begin(&names{addrs: addrs("192.0.2.1")}, cfg)
 		defer stop()
+		synctest.Wait() // the role's own line dials first
 		l := &line{role: r, cfg: cfg, log: r.log}
 		all := l.wanted(l2tp.Version3)
 		if len(all) != 1 {
