@@ -83,7 +83,7 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 			"l2tp.avp.message_type": "10", "l2tp.avp.local_session_id": "2863311530", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "9", "l2tp.avp.pseudowire_type": "5", "l2tp.avp.remote_end_id": "office",
 			"_ws.expert.message": unknownAVP,
-			"l2tp.tie_breaker": "0x1112131415161718", "l2tp.avp.circuit_status": "1", "l2tp.avp.circuit_type": "1",
+			"l2tp.tie_breaker":   "0x1112131415161718", "l2tp.avp.circuit_status": "1", "l2tp.avp.circuit_type": "1",
 			"l2tp.avp.assigned_cookie": "a1a2a3a4a5a6a7a8", "l2tp.avp.layer2_specific_sublayer": "1", "l2tp.avp.data_sequencing": "2",
 			"l2tp.avp.tx_connect_speed_v3": "10000000000", "l2tp.avp.rx_connect_speed_v3": "20000000000", "l2tp.avp.physical_channel": "77",
 		}},
@@ -115,7 +115,7 @@ func controlRows(nonceA, nonceB []byte) []dissected {
 		}, avps: "0,59,63,64,15,68,66,67,71,16,17,18,19,21,23", mandatory: "1,1,1,1,0,1,1,0,1,0,0,0,0,0,0", want: map[string]string{
 			"l2tp.avp.message_type": "7", "l2tp.avp.local_session_id": "48059", "l2tp.avp.remote_session_id": "0",
 			"l2tp.avp.call_serial_number": "10", "l2tp.avp.pseudowire_type": "6", "l2tp.avp.remote_end_id": "42",
-			"_ws.expert.message": unknownAVP,
+			"_ws.expert.message":      unknownAVP,
 			"l2tp.avp.circuit_status": "0", "l2tp.avp.circuit_type": "1", "l2tp.avp.minimum_bps": "1", "l2tp.avp.maximum_bps": "2",
 			"l2tp.avp.analog_bearer_type": "1", "l2tp.avp.digital_bearer_type": "0", "l2tp.avp.async_framing_type": "0",
 			"l2tp.avp.sync_framing_type": "1", "l2tp.avp.called_number": "0800", "l2tp.avp.sub_address": "1",
