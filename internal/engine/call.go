@@ -50,6 +50,7 @@ type Call struct {
 	placed  bool // by us
 	told    bool // the Handler knows of it
 	counted bool // in Engine.sessions
+	waits   bool // for the kernel, in state CallUp, before it has a bridge
 
 	// Params is what ICRQ to ICCN, or OCRQ to OCCN, said.
 	Params tunnel.Call
@@ -169,17 +170,29 @@ func (t *Tunnel) callPlaced(a tunnel.CallPlaced) {
 	t.calls[c.ID] = c
 }
 
-// callUp starts the bridge of a call that is established.
+// callUp has a call that is established served, at once or when the kernel is ready.
 func (t *Tunnel) callUp(a tunnel.CallUp) {
 	c := a.Ref.(*Call)
 	c.PeerID, c.LNS, c.Params = a.PeerSession, a.LNS, a.Call
 	c.log = c.log.WithField("peer_session", c.PeerID)
 	c.setState(CallUp)
-	if err := t.startBridge(c); err != nil {
-		t.shard.engine.counters.inc(BridgeFailed)
-		c.log.WithError(err).Error("the session cannot be served")
-		t.step(tunnel.CloseCall{Session: c.ID, Cause: tunnel.Cause{Result: l2tp.ResultCode{
-			Result: l2tp.CDNNoFacilitiesTemporary, Message: "the session cannot be served: see the log of the other end"}}})
+	t.choosePlane(c)
+}
+
+// cannotServe ends a call that nobody can take the frames of.
+func (t *Tunnel) cannotServe(c *Call, err error) {
+	c.waits = false
+	t.shard.engine.counters.inc(BridgeFailed)
+	c.log.WithError(err).Error("the session cannot be served")
+	t.step(tunnel.CloseCall{Session: c.ID, Cause: tunnel.Cause{Result: l2tp.ResultCode{
+		Result: l2tp.CDNNoFacilitiesTemporary, Message: "the session cannot be served: see the log of the other end"}}})
+}
+
+// serve starts the bridge of a call.
+func (t *Tunnel) serve(c *Call, p plane) {
+	c.waits = false
+	if err := t.startBridge(c, p); err != nil {
+		t.cannotServe(c, err)
 		return
 	}
 	t.shard.engine.counters.inc(CallsUp)
@@ -199,7 +212,7 @@ func (t *Tunnel) callDown(a tunnel.CallDown) {
 	if c.state == CallPending {
 		t.shard.engine.counters.inc(CallsFailed)
 	}
-	c.cause = a.Cause
+	c.cause, c.waits = a.Cause, false
 	t.leave(c.ID)
 	c.logDown()
 	if c.bridge != nil {

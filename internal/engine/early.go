@@ -67,7 +67,7 @@ func (s *shard) receiveEarly(now time.Time, in controlFrame) {
 	if t := s.tunnels[in.tunnel]; t != nil && t.slot == in.slot {
 		switch c := t.calls[in.session]; {
 		case c == nil:
-		case c.state == CallPending && len(c.early) < earlyFrames && (!t.is3() || c.isPPP()):
+		case (c.state == CallPending || c.waits) && len(c.early) < earlyFrames && (!t.is3() || c.isPPP()):
 			c.early = append(c.early, in.frame)
 			return
 		case c.state == CallUp && c.link.speaks():

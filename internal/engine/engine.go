@@ -52,6 +52,7 @@ type Engine struct {
 	bridges  bridges
 	// pseudowires are the bridges of sessions that are not PPP.
 	pseudowires pseudowires
+	kernelWork  kernelWorkers
 	buffers     *sequence.Buffers
 	table       table
 	counters    counters
@@ -307,6 +308,7 @@ func (e *Engine) Close(ctx context.Context) {
 	for _, s := range e.shards {
 		s.post(func() { s.quit = true })
 	}
+	e.kernelWork.close()
 	e.bridges.Close()
 	e.pseudowires.Close()
 	if e.bridging != nil {
@@ -335,7 +337,7 @@ func (e *Engine) drained(ctx context.Context) bool {
 			busy.Store(true)
 		}
 	})
-	return err == nil && !busy.Load() && e.bridges.Running() == 0 && e.pseudowires.Running() == 0
+	return err == nil && !busy.Load() && e.bridges.Running() == 0 && e.pseudowires.Running() == 0 && e.kernelWork.idle()
 }
 
 // ask runs f on every shard, one after the other, and waits for each. When it

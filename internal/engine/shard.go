@@ -157,9 +157,7 @@ func (s *shard) remove(t *Tunnel) {
 	s.queue.Set(&t.deadline, time.Time{})
 	if t.id != 0 {
 		delete(s.tunnels, t.id)
-		t.releaseID()
 	}
-	t.releaseSessionIDs()
 	if s.origins[t.origin] == t {
 		delete(s.origins, t.origin)
 	}
@@ -167,14 +165,19 @@ func (s *shard) remove(t *Tunnel) {
 	t.letGo()
 }
 
-// letGo releases the tunnel's socket when nothing of the tunnel is left: the state
-// machine answers no retransmission any more, and no bridge, which may outlive it, sends
-// to the peer.
+// letGo releases the tunnel's IDs and its socket when nothing of the tunnel is left: the
+// state machine answers no retransmission any more, no bridge, which may outlive it, sends
+// to the peer, and nothing is to be deleted in the kernel that has the ID.
 func (t *Tunnel) letGo() {
-	if t.gone && t.bridges == 0 && !t.released {
-		t.released = true
-		t.path.via.release()
+	if !t.gone || t.bridges > 0 || t.inWork > 0 || t.released {
+		return
 	}
+	t.released = true
+	if t.id != 0 {
+		t.releaseID()
+	}
+	t.releaseSessionIDs()
+	t.path.via.release()
 }
 
 // heardData tells the state machine of the data messages since its last Tick,

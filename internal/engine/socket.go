@@ -59,8 +59,8 @@ func openSocket(e *Engine, r *reader, addr netip.AddrPort) (*socket, error) {
 }
 
 // connected makes a socket of the descriptor of a kernel-plane tunnel, which alone uses
-// it. It is read by the same reader as s, because the packets of one tunnel may come by
-// both.
+// it; on an error the descriptor is closed. It is read by the same reader as s, because the
+// packets of one tunnel may come by both.
 func (s *socket) connected(fd int) (*socket, error) {
 	c := &socket{}
 	c.port, c.reader, c.fd = s.port, s.reader, kernel.NewSocket(fd)

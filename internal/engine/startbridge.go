@@ -13,12 +13,8 @@ import (
 )
 
 // startBridge opens what the call's frames go to and lets frames flow.
-func (t *Tunnel) startBridge(c *Call) error {
+func (t *Tunnel) startBridge(c *Call, chosen plane) error {
 	d := t.newDataSession(c)
-	chosen, err := t.choosePlane(c)
-	if err != nil {
-		return err
-	}
 	open := t.openPPP
 	if !c.isPPP() {
 		open = t.openPseudowire
@@ -108,16 +104,9 @@ func (t *Tunnel) openPPP(c *Call, d *dataSession, on plane) (circuit.Bridge, *li
 	spec.CallingNumber = c.Params.CallingNumber
 	spec.ProxyLCP, spec.ProxyAuth = c.Params.ProxyLCP, c.Params.ProxyAuth
 	spec.SendSequence, spec.RequireSequence, spec.ReorderTimeout = cfg.Send, cfg.Required, cfg.ReorderTimeout
-	if on.kind.KernelPlane() && t.is3() {
-		// A PPPoX socket cannot say what the data messages of version 3 look like.
-		if _, err := e.opt.L2TP.CreateSession(c.kernelSession(l2tp.PseudowirePPP)); err != nil {
-			return nil, nil, err
-		}
-	}
-	// Mostly it has gone with its PPPoX socket, but not where none was ever opened.
 	forget := func() {
 		if on.kind.KernelPlane() && t.is3() {
-			_ = e.opt.L2TP.DeleteSession(t.id, c.ID)
+			t.deleteSession(c)
 		}
 	}
 	l := newLink(t.shard, c)

@@ -28,6 +28,8 @@ type Tunnel struct {
 	slot   *tunnelSlot
 	path   *Path // in use now
 	kernel *kernelTunnel
+	// kernelWaits are called when the kernel side that is being made is there.
+	kernelWaits []func(*kernelTunnel, error)
 
 	// version is that of the control connection or, before it is established, of the
 	// spec.
@@ -36,7 +38,7 @@ type Tunnel struct {
 	initiator bool // we sent the SCCRQ
 	up, down  bool
 	gone      bool
-	released  bool        // the socket
+	released  bool        // letGo was done
 	lost      atomic.Bool // the tie; the Lose may still be in the mail
 	halfOpen  bool        // counted in Engine.halfOpen
 	since     time.Time   // in the present state
@@ -47,6 +49,7 @@ type Tunnel struct {
 	drawn    []uint32         // Session IDs of version 3 that this Step has reserved
 	reserved map[uint32]bool  // those that are reserved for calls
 	bridges  int              // bridges that have not ended
+	inWork   int              // what kernelWorkers have to do
 	callers  sparing.Lines    // lines about calls of the peer that were never up
 	deadline loop.Deadline[*Tunnel]
 
@@ -282,9 +285,11 @@ func (t *Tunnel) established() {
 		"encapsulation": t.path.encapsulation().String(),
 	}).Info("tunnel is up")
 	if t.spec.KernelPlane {
-		if _, err := t.kernelTunnel(); err != nil && !errors.Is(err, errPathTaken) {
-			t.log.WithError(err).Error("kernel data plane: no tunnel socket")
-		}
+		t.withKernel(func(_ *kernelTunnel, err error) {
+			if err != nil && !errors.Is(err, errPathTaken) && !errors.Is(err, errOver) {
+				t.log.WithError(err).Error("kernel data plane: no tunnel socket")
+			}
+		})
 	}
 	t.spec.Handler.TunnelUp(t)
 }

@@ -235,23 +235,23 @@ func TestKernelPlane3(t *testing.T) {
 	}
 	b.exit(circuit.Exit{Text: "pppd never came to its socket"})
 	lac.await(t, "call down")
-	if _, left := k.has(); len(left) != 0 {
-		t.Errorf("a session is left in the kernel whose bridge has ended: %+v", left)
+	if !eventually(func() bool { _, left := k.has(); return len(left) == 0 }) {
+		t.Error("a session is left in the kernel whose bridge has ended")
 	}
 	fakes.mu.Lock()
 	fakes.fail = errTest
 	fakes.mu.Unlock()
 	lac.role.tunnel(0).PlaceCall(incoming(), &CallSpec{Bridge: pppbridge.Spec{Kind: circuit.PPPDKernel}})
 	lac.await(t, "call down")
-	if _, left := k.has(); len(left) != 0 {
-		t.Errorf("a session is left in the kernel whose bridge could not be: %+v", left)
+	if !eventually(func() bool { _, left := k.has(); return len(left) == 0 }) {
+		t.Error("a session is left in the kernel whose bridge could not be")
 	}
 	lac.role.tunnel(0).Stop(tunnel.Cause{})
 	for range 2 { // a call and the tunnel
 		<-lac.events
 	}
-	if left, _ := k.has(); len(left) != 0 {
-		t.Errorf("the tunnel is left in the kernel: %+v", left)
+	if !eventually(func() bool { left, _ := k.has(); return len(left) == 0 }) {
+		t.Error("the tunnel is left in the kernel")
 	}
 }
 
