@@ -27,7 +27,8 @@ type AditDaemon struct {
 	// control socket.
 	Dir, Config, Socket string
 
-	ns *NS
+	ns     *NS
+	client *control.Client
 }
 
 // Adit starts the adit binary of ADIT_BIN in a namespace with a configuration
@@ -57,6 +58,8 @@ func NewAdit(t TB, ns *NS, config string) *AditDaemon {
 		}
 	})
 	d := &AditDaemon{Dir: dir, Config: filepath.Join(dir, "adit.toml"), Socket: filepath.Join(dir, "adit.sock"), ns: ns}
+	d.client = control.NewClient(d.Socket)
+	t.Cleanup(d.client.Close)
 	d.WriteConfig(t, config)
 	return d
 }
@@ -84,7 +87,7 @@ func (d *AditDaemon) Restart(t TB) {
 		if done, err := d.Exited(); done {
 			t.Fatalf("adit ended at its start: %v\n%s", err, d.tail(20))
 		}
-		_, err := d.Command("status", "--json")
+		_, err := ask(d.client.Status)
 		return err == nil
 	})
 }
@@ -120,25 +123,39 @@ func (d *AditDaemon) JSON(t TB, into any, args ...string) {
 	}
 }
 
-// Status, Tunnels and Sessions ask the daemon.
-func (d *AditDaemon) Status(t TB) (s control.Status) {
+// Status, Tunnels and Sessions ask the daemon as its commands do, but not by them: to
+// start a program again and again takes an emulated machine more time than it has.
+func (d *AditDaemon) Status(t TB) control.Status {
 	t.Helper()
-	d.JSON(t, &s, "status")
-	return s
+	return answer(t, d.client.Status)
 }
 
 // Tunnels of the daemon, in the order of their IDs.
-func (d *AditDaemon) Tunnels(t TB) (all []control.Tunnel) {
+func (d *AditDaemon) Tunnels(t TB) []control.Tunnel {
 	t.Helper()
-	d.JSON(t, &all, "tunnels")
-	return all
+	return answer(t, d.client.Tunnels)
 }
 
 // Sessions of the daemon.
-func (d *AditDaemon) Sessions(t TB) (all []control.Session) {
+func (d *AditDaemon) Sessions(t TB) []control.Session {
 	t.Helper()
-	d.JSON(t, &all, "sessions")
-	return all
+	return answer(t, d.client.Sessions)
+}
+
+// ask asks a daemon, which has as long to answer as a command.
+func ask[T any](question func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
+	defer cancel()
+	return question(ctx)
+}
+
+func answer[T any](t TB, question func(context.Context) (T, error)) T {
+	t.Helper()
+	v, err := ask(question)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return v
 }
 
 // WaitSessions waits until exactly so many sessions are up and none is on its

@@ -1,15 +1,17 @@
 package scenario
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// Interface is a network interface as ip -j addr shows it.
+// Interface is a network interface with its addresses.
 type Interface struct {
 	Name  string
 	Index int
@@ -42,17 +44,14 @@ func (ns *NS) Interfaces(t TB, prefix string) []Interface {
 	t.Helper()
 	var all []Interface
 	var err error
-	// When an interface vanishes while it looks, ip complains: ask again.
+	// When an interface comes or goes while the kernel tells, it says so: ask again.
 	for range 10 {
-		var out string
-		if out, err = ns.Run("ip", "-j", "addr"); err == nil {
-			if all, err = parseInterfaces([]byte(out)); err == nil {
-				break
-			}
+		if all, err = ns.interfaces(); err == nil {
+			break
 		}
 	}
 	if err != nil {
-		t.Fatalf("ip -j addr in %s: %v", ns.Name, err)
+		t.Fatalf("the interfaces of %s: %v", ns.Name, err)
 	}
 	all = slices.DeleteFunc(all, func(i Interface) bool { return !strings.HasPrefix(i.Name, prefix) })
 	slices.SortFunc(all, func(a, b Interface) int { return strings.Compare(a.Name, b.Name) })
@@ -73,43 +72,39 @@ func (ns *NS) PPP(t TB, timeout time.Duration, count int) []Interface {
 	return up
 }
 
-func parseInterfaces(text []byte) ([]Interface, error) {
-	var raw []struct {
-		IfIndex  int      `json:"ifindex"`
-		IfName   string   `json:"ifname"`
-		Flags    []string `json:"flags"`
-		MTU      int      `json:"mtu"`
-		AddrInfo []struct {
-			Local     string `json:"local"`
-			Address   string `json:"address"` // the peer's
-			PrefixLen int    `json:"prefixlen"`
-			Scope     string `json:"scope"`
-			Family    string `json:"family"`
-		} `json:"addr_info"`
-	}
-	if err := json.Unmarshal(text, &raw); err != nil {
+// interfaces asks the kernel for all of them.
+func (ns *NS) interfaces() (all []Interface, err error) {
+	var links []netlink.Link
+	var addrs []netlink.Addr
+	if err = ns.rtnetlink(func(h *netlink.Handle) (err error) {
+		if links, err = h.LinkList(); err == nil {
+			addrs, err = h.AddrList(nil, netlink.FAMILY_ALL)
+		}
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	var all []Interface
-	for _, r := range raw {
-		if r.IfName == "" {
-			continue // ip prints {} for what vanished meanwhile
-		}
-		i := Interface{Name: r.IfName, Index: r.IfIndex, MTU: r.MTU, Up: slices.Contains(r.Flags, "UP")}
-		for _, a := range r.AddrInfo {
-			local, err := netip.ParseAddr(a.Local)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", r.IfName, err)
+	for _, l := range links {
+		a := l.Attrs()
+		i := Interface{Name: a.Name, Index: a.Index, MTU: a.MTU, Up: a.RawFlags&unix.IFF_UP != 0}
+		for _, x := range addrs {
+			if x.LinkIndex == a.Index {
+				i.Addrs = append(i.Addrs, interfaceAddr(x))
 			}
-			addr := InterfaceAddr{Local: netip.PrefixFrom(local, a.PrefixLen), LinkLocal: a.Family == "inet6" && a.Scope == "link"}
-			if a.Address != "" {
-				if addr.Peer, err = netip.ParseAddr(a.Address); err != nil {
-					return nil, fmt.Errorf("%s: %w", r.IfName, err)
-				}
-			}
-			i.Addrs = append(i.Addrs, addr)
 		}
 		all = append(all, i)
 	}
 	return all, nil
+}
+
+func interfaceAddr(x netlink.Addr) InterfaceAddr {
+	local, _ := netip.AddrFromSlice(x.IP)
+	bits, _ := x.Mask.Size()
+	a := InterfaceAddr{Local: netip.PrefixFrom(local.Unmap(), bits)}
+	a.LinkLocal = a.Local.Addr().Is6() && x.Scope == unix.RT_SCOPE_LINK
+	if x.Peer != nil {
+		peer, _ := netip.AddrFromSlice(x.Peer.IP)
+		a.Peer = peer.Unmap()
+	}
+	return a
 }

@@ -128,16 +128,11 @@ type Device struct {
 
 // Device looks at a device; an error if there is none.
 func (ns *NS) Device(name string) (d Device, err error) {
-	var h *netlink.Handle
-	if err = ns.Do(func() (err error) {
-		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	var link netlink.Link
+	if err = ns.rtnetlink(func(h *netlink.Handle) (err error) {
+		link, err = h.LinkByName(name)
 		return err
 	}); err != nil {
-		return d, err
-	}
-	defer h.Close()
-	link, err := h.LinkByName(name)
-	if err != nil {
 		return d, fmt.Errorf("interface %s in %s: %w", name, ns.Name, err)
 	}
 	a := link.Attrs()

@@ -105,12 +105,9 @@ func Join(t TB, left, right *NS) Link {
 	host(t, "ip", "link", "add", born[left], "netns", left.Name, "type", "veth",
 		"peer", "name", born[right], "netns", right.Name)
 	for _, e := range []End{l.Left, l.Right} {
-		e.NS.batch(t,
-			fmt.Sprintf("link set %s name %s", born[e.NS], e.Interface),
-			fmt.Sprintf("addr add %s/30 dev %s", e.IPv4, e.Interface),
-			// No duplicate address detection: the address is usable at once.
-			fmt.Sprintf("addr add %s/64 dev %s nodad", e.IPv6, e.Interface),
-			fmt.Sprintf("link set %s up", e.Interface))
+		if err := e.setUp(born[e.NS]); err != nil {
+			t.Fatalf("%s of %s: %v", e.Interface, e.NS, err)
+		}
 	}
 	return l
 }

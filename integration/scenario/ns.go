@@ -45,7 +45,9 @@ func newNS(t TB, name, label string) *NS {
 	if ns.self, err = os.Open("/proc/self/ns/net"); err != nil {
 		t.Fatalf("%v", err)
 	}
-	ns.MustRun(t, "ip", "link", "set", "lo", "up")
+	if err = ns.loopbackUp(); err != nil {
+		t.Fatalf("the loopback of %s: %v", name, err)
+	}
 	return ns
 }
 

@@ -1,8 +1,10 @@
 package scenario
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,33 +150,38 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestParseInterfaces(t *testing.T) {
-	// Printed by ip -j addr in the lab, shortened; {} is what it prints for an
-	// interface that was filtered or vanished.
-	const text = `[{},{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"mtu":65536,"addr_info":[
-	{"family":"inet","local":"127.0.0.1","prefixlen":8,"scope":"host"}]},
-	{"ifindex":7,"ifname":"ppp0","flags":["POINTOPOINT","MULTICAST","NOARP","UP","LOWER_UP"],"mtu":1400,"addr_info":[
-	{"family":"inet","local":"10.98.0.10","address":"10.98.0.1","prefixlen":32,"scope":"global"},
-	{"family":"inet6","local":"fe80::1","prefixlen":128,"scope":"link"}]}]`
-	all, err := parseInterfaces([]byte(text))
-	if err != nil || len(all) != 2 {
-		t.Fatalf("%v, %v", all, err)
+// TestInterfaces: what is told of the interfaces is what ip has set.
+func TestInterfaces(t *testing.T) {
+	n := NewNativeNet(t)
+	n.A.batch(t,
+		"link set eth0 mtu 1400",
+		"addr add 10.98.0.10 peer 10.98.0.1/32 dev eth0",
+		"addr add fe80::1/128 dev eth0 nodad",
+		"link add other type veth peer name another")
+	l := n.Links[0]
+	all := n.A.Interfaces(t, "eth")
+	if len(all) != 1 || all[0].Name != "eth0" || all[0].Index == 0 || all[0].MTU != 1400 || !all[0].Up {
+		t.Fatalf("%+v", all)
 	}
-	ppp := all[1]
-	local, peer := ppp.IPv4()
-	if ppp.Name != "ppp0" || ppp.Index != 7 || ppp.MTU != 1400 || !ppp.Up ||
-		local != netip.MustParseAddr("10.98.0.10") || peer != netip.MustParseAddr("10.98.0.1") {
-		t.Errorf("%+v", ppp)
+	for _, want := range []InterfaceAddr{
+		{Local: netip.PrefixFrom(l.Left.IPv4, 30)},
+		{Local: netip.MustParsePrefix("10.98.0.10/32"), Peer: netip.MustParseAddr("10.98.0.1")},
+		{Local: netip.PrefixFrom(l.Left.IPv6, 64)},
+		{Local: netip.MustParsePrefix("fe80::1/128"), LinkLocal: true},
+	} {
+		if !slices.Contains(all[0].Addrs, want) {
+			t.Errorf("%+v is not among %+v", want, all[0].Addrs)
+		}
 	}
-	if !ppp.Addrs[1].LinkLocal || ppp.Addrs[0].LinkLocal {
-		t.Errorf("link scope: %+v", ppp.Addrs)
+	if local, _ := all[0].IPv4(); local != l.Left.IPv4 {
+		t.Errorf("the first address is %s", local)
 	}
 	if local, _ := (Interface{}).IPv4(); local.IsValid() {
 		t.Errorf("an address out of nothing: %s", local)
 	}
-	for _, bad := range []string{"", "{}", `[{"ifname":"a","addr_info":[{"local":"1.2.3"}]}]`, `[{"ifname":"a","addr_info":[{"local":"1.2.3.4","address":"x"}]}]`} {
-		if _, err := parseInterfaces([]byte(bad)); err == nil {
-			t.Errorf("%q: no error", bad)
+	for _, want := range []string{"another false", "eth0 true", "lo true", "other false"} {
+		if !slices.ContainsFunc(n.A.Interfaces(t, ""), func(i Interface) bool { return fmt.Sprint(i.Name, " ", i.Up) == want }) {
+			t.Errorf("no %s among all", want)
 		}
 	}
 }
