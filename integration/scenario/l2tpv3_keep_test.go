@@ -38,9 +38,9 @@ func TestL2TPv3Keep(t *testing.T) {
 	}
 	// The link's index and address: those of a device made again are others.
 	links := func() (all []string) {
-		for _, r := range rows {
-			fields := strings.Fields(n.A.MustRun(t, "ip", "-o", "link", "show", "dev", r.Device()))
-			all = append(all, fields[0]+fields[len(fields)-3])
+		for line := range strings.Lines(n.A.MustRun(t, "ip", "-o", "link", "show", "type", "l2tpeth")) {
+			fields := strings.Fields(line)
+			all = append(all, fields[0]+fields[1]+fields[len(fields)-3])
 		}
 		return all
 	}
