@@ -2,8 +2,9 @@ package lcce
 
 import (
 	"bytes"
-	"crypto/rand"
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"sync"
 
@@ -20,9 +21,10 @@ type Circuits struct {
 	kernel error // why the kernel's L2TP cannot be used; nil: it can
 
 	mu    sync.Mutex
-	held  map[string]string           // by the pseudowire's name: who has it
-	pairs map[string]*pair            // by the name of either pseudowire
-	macs  map[string]net.HardwareAddr // by the pseudowire's name, as long as we live
+	held  map[string]string // by the pseudowire's name: who has it
+	pairs map[string]*pair  // by the name of either pseudowire, until its relay has ended
+
+	seed maphash.Seed // of mac
 }
 
 // pair is two pseudowires that are switched, as long as none of the two sessions has
@@ -35,8 +37,7 @@ type pair struct {
 // NewCircuits makes a Circuits that has given away nothing. The error is why the
 // kernel's L2TP cannot be used, as Probe told; nil: it can.
 func NewCircuits(kernel error) *Circuits {
-	return &Circuits{kernel: kernel, held: make(map[string]string), pairs: make(map[string]*pair),
-		macs: make(map[string]net.HardwareAddr)}
+	return &Circuits{kernel: kernel, held: make(map[string]string), pairs: make(map[string]*pair), seed: maphash.MakeSeed()}
 }
 
 // BusyError says that another session has the pseudowire.
@@ -89,19 +90,15 @@ func (c *Circuits) Take(p *config.Pseudowire, who string) (*Circuit, error) {
 	return t, nil
 }
 
-// mac is the address of the device of a pseudowire, drawn with the first session: the
-// next one's device is the same to its neighbours, whose ARP and IPv6 neighbour entries
-// stay good. c.mu is held.
+// mac is the address of the device of a pseudowire. As long as we live it is the same for
+// the same name, so the next session's device is the same to its neighbours, whose ARP and
+// IPv6 neighbour entries stay good.
 func (c *Circuits) mac(name string) net.HardwareAddr {
-	if c.macs[name] == nil {
-		mac := make(net.HardwareAddr, 6)
-		if _, err := rand.Read(mac); err != nil {
-			return nil // the kernel draws one
-		}
-		mac[0] = mac[0]&^1 | 2 // of one station, and administered locally
-		c.macs[name] = mac
-	}
-	return c.macs[name]
+	var octets [8]byte
+	binary.BigEndian.PutUint64(octets[:], maphash.String(c.seed, name))
+	mac := net.HardwareAddr(octets[:6])
+	mac[0] = mac[0]&^1 | 2 // of one station, and administered locally
+	return mac
 }
 
 // choose decides what carries a pseudowire.
@@ -150,8 +147,21 @@ func (t *Circuit) Release(opened bool) {
 	defer c.mu.Unlock()
 	t.circuits = nil
 	delete(c.held, t.name)
-	if t.pair != nil && !opened {
-		delete(t.pair.used, t.name) // the other side may still wait for it
+	if t.pair != nil {
+		c.part(t, opened)
+	}
+}
+
+// part ends the pair of a pseudowire that is given back: with its relay, or, if that has
+// not begun, when no side waits for the other any more. It is called under mu.
+func (c *Circuits) part(t *Circuit, opened bool) {
+	if delete(t.pair.used, t.name); !opened && len(t.pair.used) > 0 {
+		return
+	}
+	for name := range t.pair.ends {
+		if c.pairs[name] == t.pair { // the other side may have begun another one
+			delete(c.pairs, name)
+		}
 	}
 }
 
