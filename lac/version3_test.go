@@ -68,7 +68,6 @@ func TestRouterIDIsKnownAgain(t *testing.T) {
 		r, _, stop := begin(n, cfg)
 		defer stop()
 		synctest.Wait() // the role's own line dials first
-		n.seen() // the role's own attempt comes first
 		l := &line{role: r, cfg: cfg, log: r.log, peer: netip.MustParseAddr("192.0.2.1"), routerID: 7}
 		for i, c := range []struct {
 			peer string
