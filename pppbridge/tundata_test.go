@@ -1,6 +1,7 @@
 package pppbridge
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -25,7 +26,11 @@ type keeper struct {
 	frames [][]byte
 	keep   bool
 	count  int
+	own    []byte // a packet that is a message of the session; nil: none
 }
+
+// Recognise is circuit.Recogniser's.
+func (k *keeper) Recognise(packet []byte) bool { return k.own != nil && bytes.Equal(packet, k.own) }
 
 // Room is Frames'.
 func (k *keeper) Room(_ *circuit.Burst, n int) []byte {
@@ -583,5 +588,20 @@ func TestTUNOwnInterface(t *testing.T) {
 		if _, err := links.Index(name); err == nil {
 			t.Errorf("%s is left", name)
 		}
+	}
+}
+
+// A message to the peer that a route leads into its own session is dropped and counted;
+// what is like it and is none goes on.
+func TestOwnMessagesIntoTheTUN(t *testing.T) {
+	d := newDataPath(t, Spec{})
+	own := datagram4("192.0.2.1", "10.9.0.2", 1701, 1701, []byte("a message"))
+	d.out.own = bytes.Clone(own)
+	other := datagram4("192.0.2.1", "10.9.0.2", 1701, 1701, []byte("another one"))
+	for _, packet := range [][]byte{own, other, own} {
+		d.reader.packet(time.Now(), d.queue, ip.GSO{}, packet)
+	}
+	if st := d.link.Stats(); st.DropLoop != 2 || st.FramesOut != 1 || d.out.count != 1 {
+		t.Errorf("%+v, %d messages", st, d.out.count)
 	}
 }

@@ -135,6 +135,10 @@ func (l *tunLink) send(now time.Time, r *tunReader, d *circuit.Device, g ip.GSO,
 		l.count.notUp.Add(1)
 		return
 	}
+	if l.known != nil && l.known.Recognise(packet[:h.Length]) {
+		l.looped()
+		return
+	}
 	if err := r.split.Begin(g, packet[:h.Length]); err != nil {
 		r.plane.counts.Malformed.Add(1)
 		return
@@ -171,6 +175,14 @@ func (l *tunLink) send(now time.Time, r *tunReader, d *circuit.Device, g ip.GSO,
 			// What the router itself says, unasked even, is no use of the link.
 			l.last.Store(now.UnixNano())
 		}
+	}
+}
+
+// looped counts a message of the session's own that a route has led into its interface,
+// and tells of the first one.
+func (l *tunLink) looped() {
+	if l.count.loops.Add(1) == 1 {
+		l.log.WithField("interface", l.Name()).Error("messages to the peer are routed into the session itself, or into another one that goes through it, and are dropped: give the peer's address a route by another interface, and leave it out of the profile's routes")
 	}
 }
 

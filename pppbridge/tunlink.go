@@ -21,6 +21,7 @@ const pppHeader = 4
 type tunLink struct {
 	plane  *tunPlane
 	frames circuit.Frames
+	known  circuit.Recogniser // frames; nil: they do not know their messages again
 	events LinkEvents
 	owner  Owner
 	log    *logrus.Entry
@@ -48,6 +49,7 @@ type tunLink struct {
 type linkCounts struct {
 	framesIn, bytesIn, framesOut, bytesOut              atomic.Uint64
 	source, notUp, malformed, tooBig, queueFull, closed atomic.Uint64
+	loops                                               atomic.Uint64
 }
 
 // linkNetwork is what the data path needs of what was agreed. It is replaced,
@@ -67,6 +69,7 @@ func newTUNLink(p *tunPlane, s *Spec, frames circuit.Frames, events LinkEvents) 
 		addressHolder: addressHolder{tunnel: s.LocalTunnel, session: s.LocalSession, lns: s.LNS},
 		mtu:           uint16(min(max(s.MTU, 0), MaxFrame-pppHeader)), clamp: s.ClampMSS,
 	}
+	l.known, _ = frames.(circuit.Recogniser)
 	l.inlet = circuit.NewInlet(l)
 	if s.Interface != "" {
 		l.own = &ownInterface{name: s.Interface}
@@ -330,6 +333,7 @@ func (l *tunLink) Stats() circuit.Stats {
 		FramesIn: c.framesIn.Load(), BytesIn: c.bytesIn.Load(), FramesOut: c.framesOut.Load(), BytesOut: c.bytesOut.Load(),
 		DropSource: c.source.Load(), DropNotUp: c.notUp.Load(), DropMalformed: c.malformed.Load(),
 		DropTooBig: c.tooBig.Load(), DropQueueFull: c.queueFull.Load(), DropClosed: c.closed.Load(),
+		DropLoop: c.loops.Load(),
 	}
 }
 

@@ -14,18 +14,18 @@ import (
 // for, in octets: those of some five.
 const nestedWithin = 512
 
-// Recognise is circuit.Recogniser: a session of version 3 knows its messages by the
-// peer's address and port, and by the peer's Session ID. It knows one within messages of
-// other sessions too: where one session's peer is reached through another, and that one's
-// peer through the first, a packet goes round in both, a header longer each time.
-// Fragments but the first have no Session ID, and are not recognised; on their next way
-// round they are whole, within a message.
+// Recognise is circuit.Recogniser: a session knows its messages by the peer's address and
+// port, and by the peer's Session ID, in version 2 with its Tunnel ID. It knows one within
+// messages of other sessions too: where one session's peer is reached through another, and
+// that one's peer through the first, a packet goes round in both, a header longer each
+// time. Fragments but the first have no Session ID, and are not recognised; on their next
+// way round they are whole, within a message.
 func (d *dataSession) Recognise(packet []byte) bool {
-	if !d.wire3.on || len(packet) == 0 {
+	if len(packet) == 0 {
 		return false
 	}
 	to, protocol, payload := destination(packet)
-	if !isData3(protocol, payload) {
+	if !isData(protocol, payload) {
 		return false
 	}
 	path := d.slot.path.Load()
@@ -62,29 +62,43 @@ func destination(packet []byte) (to netip.Addr, protocol uint8, payload []byte) 
 	return netip.Addr{}, 0, nil
 }
 
-// Octets of a UDP header, and of what a data message over UDP has before its Session ID.
+// Octets of a UDP header, and of what a data message of version 3 over UDP has before its
+// Session ID.
 const udpHeader, beforeSessionID = 8, 4
 
-// isData3 says whether what IP carries may be a data message of version 3: all of protocol
-// 115, and datagrams that begin with the version.
-func isData3(protocol uint8, payload []byte) bool {
+// isData says whether what IP carries may be a data message: all of protocol 115, and
+// datagrams that begin with the T bit clear and a version.
+func isData(protocol uint8, payload []byte) bool {
 	switch protocol {
 	case unix.IPPROTO_L2TP:
 		return len(payload) >= 4
 	case unix.IPPROTO_UDP:
-		return len(payload) >= udpHeader+beforeSessionID+4 && binary.BigEndian.Uint16(payload[udpHeader:]) == uint16(l2tp.Version3)
+		const least = udpHeader + 6 // of version 2
+		if len(payload) < least || payload[udpHeader]&0x80 != 0 {
+			return false
+		}
+		version := payload[udpHeader+1]
+		return version == l2tp.Version || version == l2tp.Version3 && len(payload) >= udpHeader+beforeSessionID+4
 	}
 	return false
 }
 
-// isOwn says of a data message of version 3 to the peer's address whether it is of this
-// session.
+// isOwn says of a data message to the peer's address whether it is of this session.
 func (d *dataSession) isOwn(port uint16, protocol uint8, payload []byte) bool {
 	if d.wire3.overIP {
 		return protocol == unix.IPPROTO_L2TP && binary.BigEndian.Uint32(payload) == d.peerID
 	}
-	return protocol == unix.IPPROTO_UDP && binary.BigEndian.Uint16(payload[2:]) == port &&
-		binary.BigEndian.Uint32(payload[udpHeader+beforeSessionID:]) == d.peerID
+	if protocol != unix.IPPROTO_UDP || binary.BigEndian.Uint16(payload[2:]) != port {
+		return false
+	}
+	message := payload[udpHeader:]
+	if d.wire3.on {
+		return binary.BigEndian.Uint16(message) == uint16(l2tp.Version3) && binary.BigEndian.Uint32(message[beforeSessionID:]) == d.peerID
+	}
+	// What we send has no Length, with which the IDs would be elsewhere.
+	const lengthAndVersion = 0x400f
+	return binary.BigEndian.Uint16(message)&lengthAndVersion == uint16(l2tp.Version) &&
+		uint32(binary.BigEndian.Uint16(message[2:])) == d.peerTunnel && uint32(binary.BigEndian.Uint16(message[4:])) == d.peerID
 }
 
 // isWithin looks for a message of this session in one of another session. What that one
@@ -109,12 +123,12 @@ func (d *dataSession) isWithin(peer netip.AddrPort, octets []byte) bool {
 		if d.wire3.overIP {
 			protocol = unix.IPPROTO_L2TP
 		}
-		if isData3(protocol, behind) && d.isOwn(peer.Port(), protocol, behind) {
+		if isData(protocol, behind) && d.isOwn(peer.Port(), protocol, behind) {
 			return true
 		}
 		const fragment = 8
 		if !peer.Addr().Is4() && len(behind) > fragment && behind[0] == protocol &&
-			isData3(protocol, behind[fragment:]) && d.isOwn(peer.Port(), protocol, behind[fragment:]) {
+			isData(protocol, behind[fragment:]) && d.isOwn(peer.Port(), protocol, behind[fragment:]) {
 			return true
 		}
 		octets = octets[at+1:]

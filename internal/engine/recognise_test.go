@@ -6,7 +6,9 @@ import (
 	"slices"
 	"testing"
 
+	"adit/internal/circuit"
 	"adit/proto/l2tp"
+	"adit/proto/sequence"
 	"adit/proto/tunnel"
 )
 
@@ -136,6 +138,7 @@ func TestRecogniseWithinOthers(t *testing.T) {
 				"UDP":                      around(false, 0, own),
 				"IP":                       around(true, 4, own),
 				"UDP in IP in UDP":         around(false, 8, around(true, 12, around(false, 4, own))),
+				"version 2":                packetTo(peer.Addr().Next(), 17, datagramTo(1701, append([]byte{0, 2, 0, 7, 0, 9, 0xff, 3, 0, 0x21}, own...))),
 				"the address twice before": around(false, 0, append(packetTo(peer.Addr(), 17, datagramTo(53, nil)), own...)),
 			}
 			if peer.Addr().Is6() {
@@ -159,12 +162,56 @@ func TestRecogniseWithinOthers(t *testing.T) {
 				"of another session":             around(false, 8, wrap(peer.Addr(), foreign)),
 				"to another address":             around(false, 8, wrap(peer.Addr().Prev(), message)),
 				"in what is not L2TP":            packetTo(peer.Addr().Next(), 17, datagramTo(53, own)),
-				"in a message of version 2":      packetTo(peer.Addr().Next(), 17, datagramTo(1701, append([]byte{0, 2, 0, 7, 0, 9}, own...))),
+				"in a control message":           packetTo(peer.Addr().Next(), 17, datagramTo(1701, append([]byte{0xc8, 3, 0, 12, 0, 0, 0, 9}, own...))),
+				"in what has no version of ours": packetTo(peer.Addr().Next(), 17, datagramTo(1701, append([]byte{0, 4, 0, 0, 0, 0, 0, 9}, own...))),
 				"beyond what a loop can lead to": around(false, 8, append(make([]byte, 600), own...)),
 			} {
 				if d.session.Recognise(packet) {
 					t.Errorf("%v, over IP %v: a message %s was taken for its own", peer, overIP, name)
 				}
+			}
+		}
+	}
+}
+
+// A session of version 2 knows its messages, numbered or not, by the Tunnel ID too.
+func TestRecognise2(t *testing.T) {
+	for _, numbers := range []bool{false, true} {
+		d := newDataNode(t, sequence.Config{Send: numbers}, circuit.Builtin)
+		d.send([]byte("frame"))
+		message := d.wire.data[0]
+		wrap := func(to netip.Addr, port uint16, message []byte) []byte {
+			return packetTo(to, 17, datagramTo(port, message))
+		}
+		own := wrap(lacAddr.Addr(), lacAddr.Port(), message)
+		within := packetTo(lacAddr.Addr().Next(), 17, datagramTo(1701, append([]byte{0, 3, 0, 0, 1, 2, 3, 4}, own...)))
+		for name, packet := range map[string][]byte{"its own message": own, "its own in another": within} {
+			if !d.session.Recognise(packet) {
+				t.Errorf("numbers %v: %s is a stranger's", numbers, name)
+			}
+			for n := range len(packet) {
+				_ = d.session.Recognise(packet[:n]) // which must not panic
+			}
+			if n := testing.AllocsPerRun(100, func() { d.session.Recognise(packet) }); n != 0 && !raceDetector {
+				t.Errorf("%v allocations", n)
+			}
+		}
+		changed := func(at int, to byte) []byte {
+			b := slices.Clone(message)
+			b[at] ^= to
+			return wrap(lacAddr.Addr(), lacAddr.Port(), b)
+		}
+		for name, packet := range map[string][]byte{
+			"to another address":   wrap(lacAddr.Addr().Next(), lacAddr.Port(), message),
+			"to another port":      wrap(lacAddr.Addr(), lacAddr.Port()+1, message),
+			"of control":           changed(0, 0x80),
+			"of version 3":         changed(1, 1),
+			"of another tunnel":    changed(3, 1),
+			"of another session":   changed(5, 1),
+			"with a Length before": changed(0, 0x40),
+		} {
+			if d.session.Recognise(packet) {
+				t.Errorf("numbers %v: a message %s was taken for its own", numbers, name)
 			}
 		}
 	}
