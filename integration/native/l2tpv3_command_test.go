@@ -123,8 +123,13 @@ func TestL2TPv3StaticByCommand(t *testing.T) {
 	}
 	ping()
 
+	listens := func() bool { return strings.Contains(n.A.MustRun(t, "ss", "-Hlun"), ":6000 ") }
+	if !listens() {
+		t.Error("its socket is not to be seen")
+	}
 	command(a, "removed by flags with 1 session", "static", "remove", "by flags")
 	scenario.WaitFor(t, upLimit, "the device to go", func() bool { return len(n.A.Interfaces(t, "cmd0")) == 0 })
+	scenario.WaitFor(t, upLimit, "the socket to be closed", func() bool { return !listens() })
 	refused(a, "not found", "static", "remove", "by flags")
 	command(a, "1 replaced", "reload") // what stood against it is gone
 	b.Stop(t)
