@@ -61,7 +61,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Con
 	role.Leave()
 	e.Close(bound)
 	if bound.Err() != nil {
-		log.Warn("some peers did not acknowledge the end, or some pppds did not stop, in time")
+		log.Warn("some peers did not acknowledge the end, some pppds did not stop, or some devices did not go, in time")
 	}
 	last, cancelLast := context.WithTimeout(context.Background(), goodbye)
 	defer cancelLast()
