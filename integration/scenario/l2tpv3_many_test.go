@@ -48,8 +48,8 @@ func TestL2TPv3ManySessions(t *testing.T) {
 	ended := time.Now()
 	a.Stop(t)
 	for _, ns := range []*NS{n.A, n.B} {
+		WaitFor(t, 2*time.Minute, "the devices to go in "+ns.Label, func() bool { return len(ns.Interfaces(t, "pw")) == 0 })
 		WaitFor(t, time.Minute, "the kernel's sessions to go in "+ns.Label, func() bool { return ns.IPL2TPTunnels(t) == "" })
-		WaitFor(t, time.Minute, "the devices to go in "+ns.Label, func() bool { return len(ns.Interfaces(t, "pw")) == 0 })
 	}
 	b.WaitSessions(t, time.Minute, 0)
 	t.Logf("nothing is left of them %.1f s after the end", time.Since(ended).Seconds())
