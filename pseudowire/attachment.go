@@ -60,6 +60,7 @@ type attachment struct {
 	index int
 	told  bool // that the peer's circuit is active: what the device knows
 	up    bool // the interface is up, as CircuitChanged knows
+	alone bool // its bridge is gone, and the log says so
 }
 
 // start has a worker make the device.
@@ -181,12 +182,40 @@ func (a *attachment) inspect() {
 		return
 	}
 	a.setName(state.Name)
+	if a.spec.Bridge != "" && state.Master == 0 {
+		a.rejoin(links)
+	} else if a.alone {
+		a.joined()
+	}
 	if state.Up != a.up && !a.device.held() {
 		a.up = state.Up
 		if f := a.spec.CircuitChanged; f != nil {
 			f(state.Up)
 		}
 	}
+}
+
+// rejoin makes the interface a member of its bridge again, which it is no more: somebody
+// has taken it out, or deleted the bridge. Until there is one again, each change of an
+// interface is a reason to look.
+func (a *attachment) rejoin(links *kernel.Links) {
+	plane, log := &a.factory.plane, a.spec.Log.WithField("interface", a.Name()).WithField("bridge", a.spec.Bridge)
+	plane.stray(a, true) // before it is tried, so that no bridge comes unheard in between
+	if err := links.SetBridge(a.index, a.spec.Bridge); err != nil {
+		if !a.alone {
+			log.WithError(err).Warn("the pseudowire's device is in no bridge any more; it will be a member again when there is one of that name")
+		}
+		a.alone = true
+		return
+	}
+	a.joined()
+	log.Warn("the pseudowire's device is in its bridge again: somebody else had deleted that, or taken the device out")
+}
+
+// joined: the interface is a member of a bridge, ours or one that somebody has chosen.
+func (a *attachment) joined() {
+	a.alone = false
+	a.factory.plane.stray(a, false)
 }
 
 // deleted: the interface is gone, and not by us.

@@ -251,3 +251,30 @@ func TestNoBridge(t *testing.T) {
 		t.Errorf("left: %s", out)
 	}
 }
+
+// A bridge that somebody deletes does not end the session; once there is one of that name
+// again, the device is its member again.
+func TestBridgeComesBack(t *testing.T) {
+	x := newEnd(t)
+	newBridge(t, x.ns)
+	a := x.open(t, Spec{Kind: circuit.EthernetTAP, Interface: "pw0", Bridge: "br0"})
+	a.up(t)
+	member := func() bool { return strings.Contains(x.ns.ip(t, "-o", "link", "show", "pw0"), " master br0 ") }
+	if !member() {
+		t.Fatal("it is not a member at first")
+	}
+	for range 2 {
+		x.ns.ip(t, "link", "del", "br0")
+		if member() {
+			t.Fatal("it is a member of what is gone")
+		}
+		// What else comes and goes is not taken for it.
+		x.ns.ip(t, "link", "add", "name", "br1", "type", "bridge")
+		x.ns.ip(t, "link", "del", "br1")
+		x.ns.ip(t, "link", "add", "name", "br0", "type", "bridge")
+		waitFor(t, "bridge", member)
+	}
+	// Somebody takes it out, and there is no news of the bridge.
+	x.ns.ip(t, "link", "set", "pw0", "nomaster")
+	waitFor(t, "bridge, after it was taken out", member)
+}

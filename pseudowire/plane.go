@@ -17,6 +17,7 @@ type plane struct {
 	watch    *kernel.LinkWatch
 	handle   kernel.Handle
 	attached map[int]*attachment // by the index of the interface
+	strayed  map[*attachment]bool
 }
 
 // open opens the sockets in the network namespace of now.
@@ -42,6 +43,7 @@ func (p *plane) open() (*kernel.Links, error) {
 		return nil, err
 	}
 	p.links, p.watch, p.handle, p.attached = links, watch, handle, make(map[int]*attachment)
+	p.strayed = make(map[*attachment]bool)
 	return links, nil
 }
 
@@ -58,6 +60,19 @@ func (p *plane) detach(index int, a *attachment) {
 	if p.attached[index] == a {
 		delete(p.attached, index)
 	}
+	delete(p.strayed, a)
+}
+
+// stray has the attachment hear of changes of all interfaces, or no more: its bridge is
+// gone, and may come back as another interface.
+func (p *plane) stray(a *attachment, astray bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if astray {
+		p.strayed[a] = true
+	} else {
+		delete(p.strayed, a)
+	}
 }
 
 // Ready is kernel.Handler's: somebody has changed interfaces. What has become of ours,
@@ -69,11 +84,19 @@ func (p *plane) Ready(time.Time, kernel.Events) {
 		p.mu.Unlock()
 		return
 	}
+	strangers := false
 	lost := p.watch.Read(func(index int) {
 		if a := p.attached[index]; a != nil {
 			changed = append(changed, a)
+		} else {
+			strangers = true
 		}
 	})
+	if strangers {
+		for a := range p.strayed {
+			changed = append(changed, a)
+		}
+	}
 	if lost {
 		for _, a := range p.attached {
 			changed = append(changed, a)
