@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -45,11 +46,10 @@ func (ns *NS) Interfaces(t TB, prefix string) []Interface {
 	var all []Interface
 	var err error
 	// When an interface comes or goes while the kernel tells, it says so: ask again.
-	for range 10 {
-		if all, err = ns.interfaces(); err == nil {
-			break
-		}
-	}
+	Eventually(20*time.Second, func() bool {
+		all, err = ns.interfaces()
+		return !errors.Is(err, netlink.ErrDumpInterrupted)
+	})
 	if err != nil {
 		t.Fatalf("the interfaces of %s: %v", ns.Name, err)
 	}
