@@ -72,6 +72,7 @@ type Engine struct {
 	sockets   map[socketKey]*socket // the shared ones
 	ipSockets map[netip.Addr]*ipSocket
 	statics   map[*Static]bool
+	ending    int                    // static sessions whose end is being told
 	foreign   map[uint32]bool        // Tunnel IDs that others have in the kernel
 	open      map[*sharedSocket]bool // all that are open, connected ones too
 	perPeer   map[netip.Addr]int
@@ -329,7 +330,8 @@ func (e *Engine) serve(what string, p *kernel.Poller) {
 	}
 }
 
-// drained says whether every tunnel has said its last word and no bridge runs.
+// drained says whether every tunnel has said its last word, no bridge runs, and the end
+// of every static session has been told.
 func (e *Engine) drained(ctx context.Context) bool {
 	var busy atomic.Bool
 	err := e.ask(ctx, func(s *shard) {
@@ -337,7 +339,7 @@ func (e *Engine) drained(ctx context.Context) bool {
 			busy.Store(true)
 		}
 	})
-	return err == nil && !busy.Load() && e.bridges.Running() == 0 && e.pseudowires.Running() == 0 && e.kernelWork.idle()
+	return err == nil && !busy.Load() && e.bridges.Running() == 0 && e.pseudowires.Running() == 0 && e.noStatics() && e.kernelWork.idle()
 }
 
 // ask runs f on every shard, one after the other, and waits for each. When it

@@ -272,12 +272,23 @@ func (s *Static) ended(exit circuit.Exit) {
 	e := s.engine
 	e.mu.Lock()
 	delete(e.statics, s)
+	e.ending++
 	e.mu.Unlock()
 	s.release()
 	s.set(StaticEnded)
 	if s.spec.Ended != nil {
 		s.spec.Ended(exit)
 	}
+	e.mu.Lock()
+	e.ending--
+	e.mu.Unlock()
+}
+
+// noStatics says that there is no static session, nor one whose end is being told.
+func (e *Engine) noStatics() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.statics) == 0 && e.ending == 0
 }
 
 // Close ends the session; spec.Ended follows. Closing twice does nothing.
