@@ -92,7 +92,7 @@ func newDataPath(t testing.TB, s Spec) *dataPath {
 	d.f.tun.first.unwatch()
 	d.queue = &queueHandler{reader: d.reader, device: d.f.tun.shared.Load(), queue: d.f.tun.shared.Load().TUN.Queue(0)}
 	go func() { ended <- p.Run() }()
-	waitFor2(t, "our address", func() bool { return d.ns.hasAddress("10.9.0.1") })
+	waitFor2(t, "our address", func() bool { return d.ns.sourceTo("10.9.0.2") == "10.9.0.1" })
 	t.Cleanup(func() {
 		d.link.Close()
 		<-d.closed

@@ -361,6 +361,20 @@ func (r *rig) openTUN(t testing.TB, ns *namespace, f *Factory, c TUNConfig) {
 	}
 }
 
+// sourceTo is the address that the namespace sends from to another one. When an address
+// is new, there is a moment in which sockets can be bound to it, but Linux does not take
+// it as a source yet, and sends from 0.0.0.0.
+func (n *namespace) sourceTo(to string) (source string) {
+	n.do(func() {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(to), 9)))
+		if err == nil {
+			source = c.LocalAddr().(*net.UDPAddr).IP.String()
+			_ = c.Close()
+		}
+	})
+	return source
+}
+
 // hasAddress asks the namespace itself.
 func (n *namespace) hasAddress(a string) (has bool) {
 	n.do(func() {
