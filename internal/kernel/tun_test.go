@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -20,6 +21,10 @@ import (
 // inNamespaces runs f on a thread of its own. Each call of enter puts the thread
 // into a new network namespace; what it opens there stays there. The thread ends
 // with f, and the namespaces with what was opened in them.
+//
+// It stays on one processor. What it sends waits in that one's queue for the other end of
+// lo or of a veth: after a move to another one Linux may serve the later packet first, and
+// tests of what keeps its order would fail for that.
 func inNamespaces(t testing.TB, f func(enter func())) {
 	t.Helper()
 	var lacking error
@@ -35,6 +40,10 @@ func inNamespaces(t testing.TB, f func(enter func())) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlocked: the runtime ends the thread
+		if err := stayOnOneProcessor(); err != nil {
+			t.Error(err)
+			return
+		}
 		body()
 	}()
 	<-done
@@ -44,6 +53,21 @@ func inNamespaces(t testing.TB, f func(enter func())) {
 	if t.Failed() {
 		t.FailNow()
 	}
+}
+
+// stayOnOneProcessor binds the thread to the first of the processors that it may use.
+func stayOnOneProcessor() error {
+	var may, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		return err
+	}
+	for cpu := range 8 * int(unsafe.Sizeof(may)) {
+		if may.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	return unix.SchedSetaffinity(0, &one)
 }
 
 // lacks skips a test where it cannot run, which is a failure in CI.
