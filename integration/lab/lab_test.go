@@ -37,9 +37,18 @@ func TestRunWithoutCommand(t *testing.T) {
 
 // The archive is read by the tool that others use for it.
 func TestArchiveIsCPIO(t *testing.T) {
-	cpio, err := lookTool("busybox")
+	cache, err := CacheDir()
 	if err != nil {
-		t.Skipf("no busybox to read the archive with: %v", err)
+		t.Fatal(err)
+	}
+	unlock, err := lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpio, err := staticBusybox(t.Context(), os.Stderr, cache)
+	unlock()
+	if err != nil {
+		need.Lack(t, "needs busybox to read the archive with: %v", err)
 	}
 	var b bytes.Buffer
 	w := cpioWriter{w: &b}
@@ -298,13 +307,9 @@ func TestNativeRun(t *testing.T) {
 	if os.Geteuid() != 0 || !canIsolate() {
 		need.Lack(t, "needs root and the right to make namespaces")
 	}
-	if pkgs := missing(guestPrograms); len(pkgs) > 0 {
-		t.Skipf("needs the packages %v", pkgs)
+	if err := Install(t.Context(), os.Stderr, false); err != nil {
+		need.Lack(t, "needs programs: %v", err)
 	}
-	if _, err := lookTool("xl2tpd"); err != nil {
-		t.Skipf("needs xl2tpd: %v", err)
-	}
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	var out, diag bytes.Buffer
 	o := Options{Mode: Native, Stdout: &out, Stderr: &diag, Env: []string{"X=a b"}, Dir: t.TempDir(), Out: t.TempDir()}
 	status, err := Run(t.Context(), o, "/bin/sh", "-c", `echo "$X $ADIT_LAB $$"; ls /sys/class/net >/dev/null; ip -o link | wc -l; pwd; echo secret >/etc/ppp/chap-secrets; echo kept >$ADIT_LAB_OUT/file; echo oops >&2; exit 7`)

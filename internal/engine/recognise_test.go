@@ -34,19 +34,24 @@ func datagramTo(port uint16, data []byte) []byte {
 	return append(h, data...)
 }
 
+// messageTo is a message of version 3 to a peer, and the session that has sent it.
+func messageTo(t *testing.T, peer netip.AddrPort, overIP bool) (*dataNode, []byte) {
+	t.Helper()
+	d := newDataNode3(t, wish3{overIP: overIP, peer: tunnel.Wire{Cookie: cookie8, Sublayer: l2tp.SublayerDefault}})
+	path := *d.slot.path.Load()
+	if path.Peer = peer; overIP {
+		path.Peer = portless(peer)
+	}
+	d.slot.path.Store(&path)
+	d.send([]byte("frame"))
+	return d, d.wire.data[0]
+}
+
 // A session knows what it has sent itself, and takes nothing else for it.
 func TestRecognise(t *testing.T) {
-	wire := tunnel.Wire{Cookie: cookie8, Sublayer: l2tp.SublayerDefault}
 	for _, peer := range []netip.AddrPort{lacAddr, netip.MustParseAddrPort("[2001:db8::7]:1701")} {
 		for _, overIP := range []bool{false, true} {
-			d := newDataNode3(t, wish3{overIP: overIP, peer: wire})
-			path := *d.slot.path.Load()
-			if path.Peer = peer; overIP {
-				path.Peer = portless(peer)
-			}
-			d.slot.path.Store(&path)
-			d.send([]byte("frame"))
-			message := d.wire.data[0]
+			d, message := messageTo(t, peer, overIP)
 			wrap := func(to netip.Addr, port uint16, message []byte) []byte {
 				if overIP {
 					return packetTo(to, 115, message)
@@ -103,17 +108,9 @@ func TestRecognise(t *testing.T) {
 // known again, however deep it lies, and nothing else is taken for it.
 func TestRecogniseWithinOthers(t *testing.T) {
 	const other = 0x0badf00d
-	wire := tunnel.Wire{Cookie: cookie8, Sublayer: l2tp.SublayerDefault}
 	for _, peer := range []netip.AddrPort{lacAddr, netip.MustParseAddrPort("[2001:db8::7]:1701")} {
 		for _, overIP := range []bool{false, true} {
-			d := newDataNode3(t, wish3{overIP: overIP, peer: wire})
-			path := *d.slot.path.Load()
-			if path.Peer = peer; overIP {
-				path.Peer = portless(peer)
-			}
-			d.slot.path.Store(&path)
-			d.send([]byte("frame"))
-			message := d.wire.data[0]
+			d, message := messageTo(t, peer, overIP)
 			wrap := func(to netip.Addr, message []byte) []byte {
 				if overIP {
 					return packetTo(to, 115, message)
